@@ -1,0 +1,12 @@
+"""Mask R-CNN, ConvNeXt-T, COCO, 3x: 46.2 box AP, 41.7 mask AP (published).
+
+Source: arXiv 2201.03545 table 3; facebookresearch/ConvNeXt object_detection.
+8 GPUs x 2 images, AMP, backbone from convnext_tiny_1k_224.pth.
+"""
+
+_base_ = [
+    '_base_/mask_rcnn.py',
+    '_base_/coco.py',
+    '_base_/schedule_3x.py',
+    '_base_/runtime.py',
+]

@@ -1,0 +1,35 @@
+"""The embedded demo scenes (tools/make_demo_data.py): background and six shapes."""
+
+_base_ = 'crops_256.py'
+
+data_root = 'data/demo/'
+metainfo = dict(
+    classes=('background', 'disk', 'ring', 'box', 'triangle', 'star', 'cross'),
+    palette=[
+        (70, 70, 78),
+        (230, 74, 64),
+        (64, 132, 236),
+        (250, 188, 46),
+        (52, 176, 96),
+        (160, 92, 214),
+        (28, 190, 200),
+    ],
+)
+dataset = dict(data_root=data_root, metainfo=metainfo, img_suffix='.png')
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(type='RandomCrop', crop_size=(256, 256)),
+    dict(
+        type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']
+    ),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(type='PackSegInputs'),
+]
+train_dataloader = dict(dataset=dict(dataset, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(dataset, pipeline=test_pipeline))
+test_dataloader = val_dataloader

@@ -1,0 +1,205 @@
+"""Arguments, config loading and error reporting shared by every tool."""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import find_latest_checkpoint
+
+from convnext_backbone.config_checks import check_config
+
+PACKAGE = Path(__file__).parent
+
+
+def run(main: Callable[[], int]) -> int:
+    """Run a tool's ``main``; turn errors that a user can cause into one message.
+
+    Those are ValueErrors raised by this package (also where mmengine wraps them)
+    and the operating system's own errors. Anything else is a defect and keeps its
+    traceback.
+
+    Returns:
+        The exit status: ``main``'s own, 1 after an error, 130 after Ctrl-C.
+    """
+    try:
+        return main()
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        if isinstance(error, ValueError) and not _raised_here(error):
+            raise
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+
+
+def _raised_here(error: BaseException | None) -> bool:
+    """Tell whether ``error``, or the one it was raised from, is this package's."""
+    while error is not None:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        if trace and PACKAGE in Path(trace.tb_frame.f_code.co_filename).parents:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every tool that reads a config takes: CONFIG and the overrides."""
+    parser.add_argument('config', metavar='CONFIG', help='a file under configs/')
+    parser.add_argument(
+        '--data-root', metavar='D', help="data set to use in place of the config's"
+    )
+    parser.add_argument(
+        '--work-dir', metavar='D', help='output folder (default: work_dirs/CONFIG_NAME)'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override config values, e.g. train_dataloader.batch_size=4',
+    )
+
+
+def add_launcher_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher`` and the rank that torch.distributed.launch passes."""
+    parser.add_argument(
+        '--launcher',
+        choices=('none', 'pytorch', 'slurm', 'mpi'),
+        default='none',
+        help='how the processes of a distributed run were started',
+    )
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS
+    )
+
+
+def load_config(args: argparse.Namespace, splits: tuple[str, ...]) -> Config:
+    """Read the config that ``args`` names, apply its overrides and check it.
+
+    Args:
+        args: What :func:`add_config_arguments` (and the launcher's) parsed.
+        splits: Which data loaders the tool is going to use, of 'train', 'val' and
+            'test'; their data must exist.
+
+    Returns:
+        The config, ready for ``Runner.from_cfg``.
+
+    Raises:
+        ValueError: The config cannot be read, a data path does not exist, or
+            classes or channels do not match; the message states the fix.
+    """
+    cfg = read_config(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.data_root:
+        set_data_root(cfg, args.data_root)
+    cfg.work_dir = (
+        args.work_dir
+        or cfg.get('work_dir')
+        or str(Path('work_dirs', Path(args.config).stem))
+    )
+    cfg.launcher = getattr(args, 'launcher', 'none')
+    use_fast_coco_eval(cfg)
+    check_config(cfg, splits)
+    return cfg
+
+
+def read_config(path: str) -> Config:
+    """Read a config file.
+
+    Raises:
+        ValueError: There is no such file, or it is not a valid config.
+    """
+    if not Path(path).is_file():
+        known = [str(p) for p in Path('configs').glob('*/*.py')]
+        near = difflib.get_close_matches(path, known, n=3, cutoff=0.4)
+        hint = f'did you mean {" or ".join(near)}?' if near else 'see configs/'
+        raise ValueError(f'config {path} does not exist: {hint}')
+    try:
+        return Config.fromfile(path)
+    except (SyntaxError, KeyError, NameError, TypeError, FileNotFoundError) as error:
+        raise ValueError(
+            f'config {path} cannot be read: {type(error).__name__}: {error}'
+        ) from error
+
+
+def set_data_root(cfg: Config, data_root: str) -> None:
+    """Point every path of a config that starts with its data root to another folder.
+
+    Raises:
+        ValueError: The config states no ``data_root`` that could be replaced.
+    """
+    old = cfg.get('data_root')
+    if not old:
+        raise ValueError(
+            f'config {cfg.filename} has no top-level data_root, which --data-root '
+            f'would replace: set the paths in the file'
+        )
+    new = data_root.rstrip('/') + '/'
+    for key, value in list(cfg.items()):
+        cfg[key] = _replace_prefix(value, old, new)
+
+
+def _replace_prefix(value: object, old: str, new: str) -> object:
+    """Copy a config value with ``old`` replaced at the start of every string."""
+    if isinstance(value, str) and value.startswith(old):
+        return new + value[len(old) :]
+    if isinstance(value, dict):
+        return type(value)({k: _replace_prefix(v, old, new) for k, v in value.items()})
+    if isinstance(value, list | tuple):
+        return type(value)(_replace_prefix(v, old, new) for v in value)
+    return value
+
+
+def use_fast_coco_eval(cfg: Config) -> None:
+    """Evaluate with faster-coco-eval where it is installed; the numbers are equal."""
+    try:
+        import faster_coco_eval  # noqa: F401
+        from mmdet.evaluation.metrics import FasterCocoMetric  # noqa: F401
+    except ImportError:
+        return
+    for key in ('val_evaluator', 'test_evaluator'):
+        evaluators = cfg.get(key)
+        for metric in evaluators if isinstance(evaluators, list) else [evaluators]:
+            if isinstance(metric, dict) and metric.get('type') == 'CocoMetric':
+                metric['type'] = 'FasterCocoMetric'
+
+
+def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+    """Add CHECKPOINT: a file, or a work dir that holds some."""
+    parser.add_argument(
+        'checkpoint',
+        metavar='CHECKPOINT',
+        help='a .pth file, or a work dir: its best checkpoint, or else its last',
+    )
+
+
+def find_checkpoint(path: str) -> str:
+    """Return the checkpoint file that ``path`` means.
+
+    Args:
+        path: A checkpoint, or a work dir: its newest ``best_*.pth``, or else the one
+            named in ``last_checkpoint``.
+
+    Raises:
+        ValueError: There is no such file, or no checkpoint in the folder.
+    """
+    if Path(path).is_file():
+        return path
+    if not Path(path).is_dir():
+        raise ValueError(
+            f'checkpoint {path} does not exist: give a .pth file or a work dir'
+        )
+    best = sorted(Path(path).glob('best_*.pth'), key=lambda p: p.stat().st_mtime)
+    if best:
+        return str(best[-1])
+    last = find_latest_checkpoint(path)
+    if last is None:
+        raise ValueError(f'work dir {path} holds no checkpoint (.pth): train first')
+    return last

@@ -1,0 +1,384 @@
+"""ConvNeXt V1 (arXiv 2201.03545) and V2 (arXiv 2301.00808) for dense prediction.
+
+Parameter names are those of Meta's detectors and segmentors. Activations are
+kept channels_last from the stem to the outputs, so that each permute around a
+LayerNorm or a linear layer is a view and never a copy.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from convnext_backbone.registry import MODELS
+
+ARCHS: dict[str, dict[str, tuple[int, ...]]] = {
+    'atto': dict(depths=(2, 2, 6, 2), channels=(40, 80, 160, 320)),
+    'femto': dict(depths=(2, 2, 6, 2), channels=(48, 96, 192, 384)),
+    'pico': dict(depths=(2, 2, 6, 2), channels=(64, 128, 256, 512)),
+    'nano': dict(depths=(2, 2, 8, 2), channels=(80, 160, 320, 640)),
+    'tiny': dict(depths=(3, 3, 9, 3), channels=(96, 192, 384, 768)),
+    'small': dict(depths=(3, 3, 27, 3), channels=(96, 192, 384, 768)),
+    'base': dict(depths=(3, 3, 27, 3), channels=(128, 256, 512, 1024)),
+    'large': dict(depths=(3, 3, 27, 3), channels=(192, 384, 768, 1536)),
+    'xlarge': dict(depths=(3, 3, 27, 3), channels=(256, 512, 1024, 2048)),
+    'huge': dict(depths=(3, 3, 27, 3), channels=(352, 704, 1408, 2816)),
+}
+STEM_STRIDE = 4
+NORM_EPS = 1e-6
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """LayerNorm over the channels of an (N, C, H, W) map, at every position."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x`` of shape (N, C, H, W); the shape stays."""
+        x = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
+        x = super().forward(x)
+        return x.permute(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
+
+
+class GRN(nn.Module):
+    """Global response normalisation (V2, section 3.3) on (N, H, W, C).
+
+    ``G`` is the L2 norm of each channel over H and W, ``N = G / mean(G)`` over
+    channels, and the output ``gamma * (x * N) + beta + x``. The statistics are
+    computed in fp32 whatever the dtype of ``x``: the squares of fp16
+    activations overflow from 256 on.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(1, 1, 1, channels))
+        self.beta = nn.Parameter(torch.zeros(1, 1, 1, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x`` of shape (N, H, W, C); the shape stays."""
+        g = torch.linalg.vector_norm(
+            x, dim=(1, 2), keepdim=True, dtype=torch.promote_types(x.dtype, torch.float)
+        )  # (N, 1, 1, C)
+        n = g / (g.mean(dim=-1, keepdim=True) + 1e-6)
+        scale = (1 + self.gamma * n).to(x.dtype)
+        return torch.addcmul(self.beta.to(x.dtype), x, scale)
+
+
+class Block(nn.Module):
+    """Residual block: depthwise conv, LayerNorm, linear, GELU, (GRN,) linear.
+
+    Args:
+        channels: C, in and out; the hidden width is 4C.
+        kernel_size: Side of the depthwise kernel, odd.
+        drop_path_rate: Probability that a sample skips the branch in training.
+        layer_scale_init_value: Start of ``gamma``; 0 leaves layer scale out.
+        use_grn: V2's GRN on the hidden activations.
+        with_cp: Recompute the branch in backward instead of storing it.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int = 7,
+        drop_path_rate: float = 0.0,
+        layer_scale_init_value: float = 1.0,
+        use_grn: bool = False,
+        with_cp: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dwconv = nn.Conv2d(
+            channels, channels, kernel_size, padding=kernel_size // 2, groups=channels
+        )
+        self.norm = nn.LayerNorm(channels, eps=NORM_EPS)
+        self.pwconv1 = nn.Linear(channels, 4 * channels)
+        self.grn = GRN(4 * channels) if use_grn else None
+        self.pwconv2 = nn.Linear(4 * channels, channels)
+        self.gamma = (
+            nn.Parameter(torch.full((channels,), float(layer_scale_init_value)))
+            if layer_scale_init_value > 0
+            else None
+        )
+        self.drop_path_rate = drop_path_rate
+        self.with_cp = with_cp
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        if not (self.training and self.drop_path_rate > 0):
+            return x + self.residual(x)
+        keep_prob = 1 - self.drop_path_rate
+        # Drawn on the CPU: the kept samples are then known without a device sync.
+        kept = torch.rand(len(x)) < keep_prob  # (N,)
+        if torch.compiler.is_compiling():  # shapes may not depend on the draw
+            scale = kept.to(x.device, x.dtype).view(-1, 1, 1, 1) / keep_prob
+            return x + self.residual(x) * scale
+        # A dropped sample needs no computation. With none kept the branch runs on
+        # an empty batch, which gives every parameter the zero gradient DDP awaits.
+        index = kept.nonzero().squeeze(1).to(x.device, non_blocking=True)
+        branch = self.residual(x.index_select(0, index))
+        return x.index_add(0, index, branch.to(x.dtype), alpha=1 / keep_prob)
+
+    def residual(self, x: Tensor) -> Tensor:
+        """The branch's output, (N, C, H, W), recomputed in backward if asked."""
+        if self.with_cp and torch.is_grad_enabled() and len(x):
+            return checkpoint(self.branch, x, use_reentrant=False)
+        return self.branch(x)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """Everything between the block's input and the addition to it."""
+        x = self.dwconv(x)
+        x = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
+        x = F.gelu(self.pwconv1(self.norm(x)))
+        if self.grn is not None:
+            x = self.grn(x)
+        weight, bias = self.pwconv2.weight, self.pwconv2.bias
+        if self.gamma is not None:
+            # gamma * (W h + b) = (gamma W) h + gamma b: scaling the weights costs
+            # no pass over the activations and saves no tensor of their size.
+            weight, bias = self.gamma[:, None] * weight, self.gamma * bias
+        x = F.linear(x, weight, bias)
+        return x.permute(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
+
+
+@MODELS.register_module()
+class ConvNeXt(BaseModule):
+    """ConvNeXt V1 or V2 that emits a LayerNorm-ed feature map per stage.
+
+    Args:
+        arch: A name from :data:`ARCHS`, or ``dict(depths=..., channels=...)`` with
+            one entry a stage, any number of stages.
+        in_channels: Channels of the input image.
+        out_indices: Stages to emit, ascending. Stages after the last one are not
+            built, so no parameter is left without a gradient.
+        drop_path_rate: Stochastic depth of the last block; it rises linearly from
+            0 at the first block.
+        layer_scale_init_value: Start of layer scale, 1.0 in the detection and
+            segmentation recipes (1e-6 in ImageNet training); 0 leaves it out.
+        use_grn: V2: GRN in every block, and no layer scale.
+        kernel_size: Side of the depthwise kernels, odd.
+        frozen_stages: As in mmdet's ResNet: -1 freezes nothing, 0 the stem, k the
+            stem and the first k stages with their downsampling and their ``norm{i}``.
+        with_cp: Recompute the blocks' activations in backward (less memory, more
+            time, the same outputs and gradients).
+        init_cfg: mmengine's initialisation config. Without one the published
+            initialisation is drawn (truncated normal of std 0.02, zero biases).
+
+    Attributes:
+        depths: Blocks of each stage of the arch.
+        channels: Width of each stage of the arch.
+        out_channels: Width of each emitted map.
+
+    Raises:
+        ValueError: An argument is out of range; the message states the fix.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'tiny',
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        drop_path_rate: float = 0.0,
+        layer_scale_init_value: float = 1.0,
+        use_grn: bool = False,
+        kernel_size: int = 7,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.depths, self.channels = parse_arch(arch)
+        self.out_indices = parse_out_indices(out_indices, len(self.depths))
+        check_arguments(
+            in_channels, drop_path_rate, layer_scale_init_value, kernel_size
+        )
+        if not _is_int(frozen_stages) or not -1 <= frozen_stages <= len(self.depths):
+            raise ValueError(
+                f'frozen_stages={frozen_stages!r}: expected an integer from -1 (none '
+                f'frozen) to {len(self.depths)}, the number of stages of this arch'
+            )
+        self.frozen_stages = frozen_stages
+        self.out_channels = tuple(self.channels[i] for i in self.out_indices)
+
+        last = max(1, sum(self.depths) - 1)
+        block_rates = (drop_path_rate * i / last for i in range(last + 1))
+        self.downsample_layers = nn.ModuleList()
+        self.stages = nn.ModuleList()
+        for i in range(self.out_indices[-1] + 1):
+            width = self.channels[i]
+            if i == 0:
+                down = [
+                    nn.Conv2d(in_channels, width, STEM_STRIDE, stride=STEM_STRIDE),
+                    LayerNorm2d(width),
+                ]
+            else:
+                previous = self.channels[i - 1]
+                down = [LayerNorm2d(previous), nn.Conv2d(previous, width, 2, stride=2)]
+            blocks = [
+                Block(
+                    width,
+                    kernel_size=kernel_size,
+                    drop_path_rate=next(block_rates),
+                    layer_scale_init_value=0 if use_grn else layer_scale_init_value,
+                    use_grn=use_grn,
+                    with_cp=with_cp,
+                )
+                for _ in range(self.depths[i])
+            ]
+            self.downsample_layers.append(nn.Sequential(*down))
+            self.stages.append(nn.Sequential(*blocks))
+        for i in self.out_indices:
+            self.add_module(f'norm{i}', LayerNorm2d(self.channels[i]))
+
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        self._freeze()
+
+    def init_weights(self) -> None:
+        """Apply ``init_cfg``; say so when training starts from random weights."""
+        if self.init_cfg is None:
+            MMLogger.get_current_instance().info(
+                'ConvNeXt has no init_cfg: the backbone starts from random weights'
+            )
+        super().init_weights()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the emitted feature maps.
+
+        Args:
+            x: Images (N, in_channels, H, W), H and W of at least one stride of the
+                last emitted stage (32 pixels for the fourth).
+
+        Returns:
+            One map (N, C_i, H // s_i, W // s_i) for each of ``out_indices``, with
+            strides s_i of 4, 8, 16, 32. Their memory format is channels_last.
+
+        Raises:
+            ValueError: The input is smaller than the stride.
+        """
+        stride = STEM_STRIDE * 2 ** self.out_indices[-1]
+        if min(x.shape[-2:]) < stride:
+            raise ValueError(
+                f'input of shape {tuple(x.shape)}: H and W must be at least {stride} '
+                f'pixels, the stride of stage {self.out_indices[-1]}; use larger '
+                f'images or smaller out_indices'
+            )
+        x = x.contiguous(memory_format=torch.channels_last)
+        outs = []
+        for i, (down, stage) in enumerate(
+            zip(self.downsample_layers, self.stages, strict=True)
+        ):
+            x = stage(down(x))
+            if i in self.out_indices:
+                outs.append(getattr(self, f'norm{i}')(x))
+        return tuple(outs)
+
+    def train(self, mode: bool = True) -> 'ConvNeXt':
+        """Set the mode of all but the frozen stages, which stay in eval mode."""
+        super().train(mode)
+        self._freeze()
+        return self
+
+    def _freeze(self) -> None:
+        frozen: list[nn.Module] = []
+        if self.frozen_stages >= 0:
+            frozen.append(self.downsample_layers[0])
+        for i in range(min(self.frozen_stages, len(self.stages))):
+            frozen += [self.downsample_layers[i], self.stages[i]]
+            if i in self.out_indices:
+                frozen.append(getattr(self, f'norm{i}'))
+        for module in frozen:
+            module.eval()
+            module.requires_grad_(False)
+
+
+def parse_arch(arch: str | dict) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Look up or validate an arch.
+
+    Returns:
+        Depths and channels, one entry a stage.
+
+    Raises:
+        ValueError: The name is unknown, or the dict is not a valid arch.
+    """
+    if isinstance(arch, str):
+        if arch not in ARCHS:
+            raise ValueError(
+                f'arch={arch!r} is unknown: expected one of {", ".join(ARCHS)}, or '
+                f'dict(depths=..., channels=...)'
+            )
+        arch = ARCHS[arch]
+    if not isinstance(arch, dict) or set(arch) != {'depths', 'channels'}:
+        raise ValueError(
+            f'arch={arch!r}: expected a name from {", ".join(ARCHS)}, or a dict with '
+            f'exactly the keys depths and channels'
+        )
+    depths, channels = tuple(arch['depths']), tuple(arch['channels'])
+    if not depths or len(depths) != len(channels):
+        raise ValueError(
+            f'arch has {len(depths)} depths and {len(channels)} channels: expected one '
+            f'of each per stage, and at least one stage'
+        )
+    if not all(_is_int(v) and v > 0 for v in depths + channels):
+        raise ValueError(
+            f'arch={arch!r}: depths and channels must be positive integers'
+        )
+    return depths, channels
+
+
+def parse_out_indices(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
+    """Validate ``out_indices``: ascending stage numbers below ``num_stages``.
+
+    Raises:
+        ValueError: They are not; the message states what is valid.
+    """
+    valid = (
+        isinstance(out_indices, Sequence)
+        and len(out_indices) > 0
+        and all(_is_int(i) and 0 <= i < num_stages for i in out_indices)
+        and list(out_indices) == sorted(set(out_indices))
+    )
+    if not valid:
+        raise ValueError(
+            f'out_indices={out_indices!r}: expected a sequence of ascending stage '
+            f'numbers from 0 to {num_stages - 1}, such as {tuple(range(num_stages))}'
+        )
+    return tuple(out_indices)
+
+
+def check_arguments(
+    in_channels: int,
+    drop_path_rate: float,
+    layer_scale_init_value: float,
+    kernel_size: int,
+) -> None:
+    """Raise ValueError for a scalar argument that is out of range."""
+    if not _is_int(in_channels) or in_channels < 1:
+        raise ValueError(
+            f'in_channels={in_channels!r}: expected a positive integer, 3 for RGB'
+        )
+    if not 0 <= drop_path_rate < 1:
+        raise ValueError(
+            f'drop_path_rate={drop_path_rate!r}: expected a probability in [0, 1); the '
+            f'published recipes use 0.1 to 0.8'
+        )
+    if layer_scale_init_value < 0 or not math.isfinite(layer_scale_init_value):
+        raise ValueError(
+            f'layer_scale_init_value={layer_scale_init_value!r}: expected a positive '
+            f'number, or 0 for no layer scale'
+        )
+    if not _is_int(kernel_size) or kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(
+            f'kernel_size={kernel_size!r}: expected a positive odd integer, so that '
+            f'the map keeps its size; the published models use 7'
+        )
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

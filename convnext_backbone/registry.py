@@ -1,0 +1,44 @@
+"""The project's nodes in mmengine's registry tree, scope ``convnext_backbone``.
+
+``type='convnext_backbone.ConvNeXt'`` makes mmengine import this file, from any
+toolbox and without ``custom_imports``. An ImportError raised here would be
+swallowed by mmengine, so nothing but mmengine may be imported.
+"""
+
+from mmengine.registry import HOOKS as ROOT_HOOKS
+from mmengine.registry import METRICS as ROOT_METRICS
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as ROOT_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPERS as ROOT_OPTIM_WRAPPERS
+from mmengine.registry import Registry
+
+MODELS = Registry(
+    'model',
+    parent=ROOT_MODELS,
+    scope='convnext_backbone',
+    locations=['convnext_backbone.convnext'],
+)
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor',
+    parent=ROOT_CONSTRUCTORS,
+    scope='convnext_backbone',
+    locations=['convnext_backbone.layer_decay'],
+)
+HOOKS = Registry(
+    'hook',
+    parent=ROOT_HOOKS,
+    scope='convnext_backbone',
+    locations=['convnext_backbone.hooks'],
+)
+OPTIM_WRAPPERS = Registry(
+    'optimizer wrapper',
+    parent=ROOT_OPTIM_WRAPPERS,
+    scope='convnext_backbone',
+    locations=['convnext_backbone.amp'],
+)
+METRICS = Registry(
+    'metric',
+    parent=ROOT_METRICS,
+    scope='convnext_backbone',
+    locations=['convnext_backbone.predictions'],
+)

@@ -1,0 +1,75 @@
+"""Evaluates a trained model: metrics, predictions, pictures."""
+
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
+
+from convnext_backbone.checkpoints import load_trained
+from convnext_backbone.predictions import write_json
+from convnext_backbone.runner import Runner
+
+
+def test(
+    cfg: Config,
+    checkpoint: str,
+    *,
+    out: str | None = None,
+    show_dir: str | None = None,
+) -> dict[str, float]:
+    """Evaluate a checkpoint on the test data of a config.
+
+    Args:
+        cfg: A config that :func:`convnext_backbone.cli.load_config` returned.
+        checkpoint: The trained model.
+        out: File for the predictions, ``.json`` or ``.pkl``.
+        show_dir: Folder for pictures of ground truth beside prediction.
+
+    Returns:
+        The metrics, which are also written to ``metrics.json`` in the work dir.
+
+    Raises:
+        ValueError: ``out`` has another suffix, or the checkpoint does not fit.
+    """
+    cfg.load_from, cfg.resume = None, False
+    evaluators = cfg.test_evaluator
+    evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+    evaluators = [dict(metric) for metric in evaluators]
+    for metric in evaluators:
+        if metric['type'].endswith('CocoMetric'):
+            metric['classwise'] = True
+    if out is not None:
+        evaluators.append(dump_config(out, cfg.get('default_scope')))
+    cfg.test_evaluator = evaluators
+    if show_dir is not None:
+        hook = dict(type='convnext_backbone.ShowResultsHook', out_dir=show_dir)
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
+    # A backbone that is about to be overwritten needs no pretrained weights.
+    cfg.model.backbone.init_cfg = None
+
+    runner = Runner.from_cfg(cfg)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    load_trained(model, checkpoint)
+    metrics = {k: float(v) for k, v in runner.test().items()}
+    if is_main_process():
+        path = Path(cfg.work_dir, 'metrics.json')
+        content = {'config': cfg.filename, 'checkpoint': checkpoint, 'metrics': metrics}
+        write_json(path, content)
+        runner.logger.info(f'Metrics written to {path}')
+    return metrics
+
+
+def dump_config(out: str, scope: str | None) -> dict:
+    """Return the config of the metric that writes predictions to ``out``.
+
+    Raises:
+        ValueError: The suffix is neither .json nor .pkl.
+    """
+    suffix = Path(out).suffix
+    if suffix == '.json':
+        return dict(type='convnext_backbone.DumpPredictions', path=out)
+    if suffix == '.pkl':
+        name = 'DumpDetResults' if scope == 'mmdet' else 'DumpResults'
+        return dict(type=name, out_file_path=out)
+    raise ValueError(f'--out {out}: expected a file that ends in .json or .pkl')

@@ -1,0 +1,202 @@
+"""Draws predictions and ground truth on pictures, and pictures on contact sheets."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import supervision as sv
+
+MIN_SIDE = 448  # pixels; smaller pictures are enlarged, or labels would hide them
+GAP = 8
+PAPER = 255
+
+Palette = Sequence[tuple[int, int, int]]  # RGB of each class
+
+
+def draw_sample(
+    image: np.ndarray,
+    sample: dict,
+    which: str,
+    classes: Sequence[str],
+    palette: Palette | None = None,
+    score_thr: float = 0.3,
+) -> np.ndarray:
+    """Draw one data sample of mmdet or mmseg.
+
+    Args:
+        image: The original image, uint8 (H, W, 3), BGR.
+        sample: A data sample's ``to_dict()``, in the pixels of the image.
+        which: 'pred' or 'gt'.
+        classes: Class names in label order.
+        palette: RGB of each class; None takes one of ours.
+        score_thr: Least score of an instance to draw.
+
+    Returns:
+        The picture, BGR, enlarged if the image is small.
+    """
+    image = enlarge(image)
+    colours = [tuple(c) for c in palette] if palette else default_palette(len(classes))
+    if f'{which}_sem_seg' in sample:
+        labels = np.asarray(sample[f'{which}_sem_seg']['data'].cpu())[0]
+        return draw_labels(image, labels, classes, colours)
+    instances = sample[f'{which}_instances']
+    boxes = getattr(instances['bboxes'], 'tensor', instances['bboxes']).cpu().numpy()
+    masks = instances.get('masks')
+    if masks is not None:
+        masks = masks.masks if hasattr(masks, 'masks') else masks.cpu().numpy()
+    scores = instances.get('scores')
+    return draw_instances(
+        image,
+        boxes * (image.shape[1] / sample['ori_shape'][1]),
+        np.asarray(instances['labels'].cpu()),
+        classes,
+        colours,
+        masks=masks,
+        scores=None if scores is None else scores.cpu().numpy(),
+        score_thr=score_thr,
+    )
+
+
+def draw_instances(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    palette: Palette,
+    *,
+    masks: np.ndarray | None = None,
+    scores: np.ndarray | None = None,
+    score_thr: float = 0.3,
+) -> np.ndarray:
+    """Draw boxes (N, 4) as x1, y1, x2, y2, their masks (N, h, w) and names."""
+    keep = np.ones(len(boxes), bool) if scores is None else scores >= score_thr
+    if not keep.any():
+        return image.copy()
+    if masks is not None:
+        size = image.shape[1], image.shape[0]
+        masks = np.stack(
+            [
+                cv2.resize(m.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+                for m in masks[keep]
+            ]
+        ).astype(bool)
+    detections = sv.Detections(
+        xyxy=boxes[keep], class_id=labels[keep].astype(int), mask=masks
+    )
+    names = [classes[label] for label in detections.class_id]
+    if scores is not None:
+        names = [f'{n} {s:.2f}' for n, s in zip(names, scores[keep], strict=True)]
+    colours = sv.ColorPalette([sv.Color(*map(int, c)) for c in palette])
+    picture = image.copy()
+    if masks is not None:
+        picture = sv.MaskAnnotator(colours, opacity=0.45).annotate(picture, detections)
+        picture = sv.PolygonAnnotator(colours, thickness=1).annotate(
+            picture, detections
+        )
+    else:
+        picture = sv.BoxAnnotator(colours, thickness=1).annotate(picture, detections)
+    if len(names) <= 30:  # more of them would hide the picture
+        labeller = sv.LabelAnnotator(colours, text_scale=0.35, text_padding=2)
+        picture = labeller.annotate(picture, detections, names)
+    return picture
+
+
+def draw_labels(
+    image: np.ndarray, labels: np.ndarray, classes: Sequence[str], palette: Palette
+) -> np.ndarray:
+    """Tint an image by its label map (H, W), with the names of its classes.
+
+    Labels outside the classes (ignored pixels) are left untinted.
+    """
+    size = image.shape[1], image.shape[0]
+    labels = cv2.resize(labels.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(palette)] = np.asarray(palette, np.uint8)[:, ::-1]
+    known = labels < len(classes)
+    picture = image.copy()
+    mixed = cv2.addWeighted(image, 0.45, table[labels], 0.55, 0)
+    picture[known] = mixed[known]
+    y = 6
+    for label in np.unique(labels[known]):
+        name = classes[label]
+        (width, height), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
+        colour = tuple(int(v) for v in table[label])
+        cv2.rectangle(picture, (6, y), (16 + width, y + height + 8), colour, -1)
+        ink = (0, 0, 0) if sum(colour) > 380 else (255, 255, 255)
+        cv2.putText(
+            picture,
+            name,
+            (11, y + height + 4),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.4,
+            ink,
+            1,
+            cv2.LINE_AA,
+        )
+        y += height + 10
+    return picture
+
+
+def enlarge(image: np.ndarray) -> np.ndarray:
+    """Enlarge a small image by a whole factor, so that its longer side is legible."""
+    factor = max(1, round(MIN_SIDE / max(image.shape[:2])))
+    if factor == 1:
+        return image
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+
+
+def default_palette(count: int) -> list[tuple[int, int, int]]:
+    """Return ``count`` colours (RGB), neighbours far apart in hue."""
+    hue = (np.arange(count) * 180 * 0.618) % 180
+    light = 200 + 55 * (np.arange(count) % 2)
+    hsv = np.stack([hue, np.full(count, 190), light], axis=1).astype(np.uint8)
+    rgb = cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
+    return [tuple(int(v) for v in colour) for colour in rgb]
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], height: int = 300
+) -> np.ndarray:
+    """Lay out pictures in rows, all of one height, under a line of titles.
+
+    Args:
+        rows: Pictures (H, W, 3), BGR; each row may have its own widths.
+        titles: What the pictures of a row show, in turn.
+        height: Pixels of each row.
+
+    Returns:
+        The sheet, uint8 (H, W, 3), BGR.
+    """
+    scaled = [
+        [
+            cv2.resize(
+                p,
+                (max(1, round(p.shape[1] * height / p.shape[0])), height),
+                interpolation=cv2.INTER_AREA,
+            )
+            for p in row
+        ]
+        for row in rows
+    ]
+    width = max(sum(p.shape[1] + GAP for p in row) for row in scaled) + GAP
+    header = 28
+    sheet = np.full(
+        (header + len(rows) * (height + GAP), width, 3), PAPER, dtype=np.uint8
+    )
+    for r, row in enumerate(scaled):
+        x, y = GAP, header + r * (height + GAP)
+        for c, picture in enumerate(row):
+            sheet[y : y + height, x : x + picture.shape[1]] = picture
+            if r == 0:
+                cv2.putText(
+                    sheet,
+                    titles[c % len(titles)],
+                    (x, 19),
+                    cv2.FONT_HERSHEY_SIMPLEX,
+                    0.5,
+                    (40, 40, 40),
+                    1,
+                    cv2.LINE_AA,
+                )
+            x += picture.shape[1] + GAP
+    return sheet

@@ -1,0 +1,43 @@
+"""Package metadata; tool settings live in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r"__version__ = '(.+?)'",
+    (ROOT / 'convnext_backbone/__init__.py').read_text(encoding='utf-8'),
+).group(1)
+
+# The maintained forks of OpenMMLab's packages, and what they import without
+# declaring it. They occupy the same import names as the originals: where
+# mmengine, mmcv, mmdet and mmsegmentation are installed already, leave this out.
+ONEDL = [
+    'onedl-mmengine>=0.10.12',
+    'onedl-mmcv>=2.3.6',
+    'onedl-mmdetection>=3.5.1',
+    'onedl-mmsegmentation>=1.4.2',
+    'faster-coco-eval>=1.6',
+    'ftfy',
+    'regex',
+    'pycocotools',
+    'setuptools',
+    'supervision>=0.25',
+    'tensorboard',
+]
+TEST = ['codespell', 'pytest>=8', 'ruff>=0.15']
+
+setup(
+    name='convnext_backbone',
+    version=VERSION,
+    description='ConvNeXt V1 and V2 under OpenMMLab detectors and segmentors',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['convnext_backbone', 'convnext_backbone.*']),
+    python_requires='>=3.10',
+    install_requires=['torch>=2.4', 'torchvision>=0.19', 'timm>=1.0'],
+    extras_require={'onedl': ONEDL, 'test': TEST},
+)

@@ -1,0 +1,24 @@
+import os
+from pathlib import Path
+
+import pytest
+
+import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def data_dir() -> Path:
+    """The folder of the real data sets, which no clone brings along."""
+    path = os.environ.get('CONVNEXT_TEST_DATA')
+    if not path:
+        pytest.skip('CONVNEXT_TEST_DATA is not set')
+    return Path(path)
+
+
+@pytest.fixture
+def in_root(monkeypatch) -> Path:
+    """Run the test in the checkout, where configs/ and tools/ are."""
+    monkeypatch.chdir(ROOT)
+    return ROOT

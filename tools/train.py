@@ -1,0 +1,40 @@
+"""Train a detector or segmentor from a config."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
+from convnext_backbone import cli
+from convnext_backbone.training import train
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    cli.add_config_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='PATH',
+        help='continue from a checkpoint (default: the latest one in the work dir)',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision, where the config has none'
+    )
+    parser.add_argument('--seed', type=int, help='random seed (default: drawn, logged)')
+    cli.add_launcher_argument(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool and return its exit status."""
+    args = parse_args(argv)
+    cfg = cli.load_config(args, splits=('train', 'val'))
+    train(cfg, resume=args.resume, amp=args.amp, seed=args.seed)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(cli.run(main))
