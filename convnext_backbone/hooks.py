@@ -18,11 +18,9 @@ SHEET_PAIRS = 16
 class ShowResultsHook(Hook):
     """Draws ground truth beside prediction for every image of a test run.
 
-    At the end a contact sheet of images spread over the data set is written as
-    ``contact_sheet.png`` in the same folder.
-
     Args:
-        out_dir: Folder of the pictures, one PNG for each image.
+        out_dir: Receives ``images/``, one PNG for each image, and, at the end,
+            ``contact_sheet.png``, which shows images spread over the data set.
         score_thr: Least score of an instance to draw.
     """
 
@@ -36,7 +34,7 @@ class ShowResultsHook(Hook):
         from convnext_backbone import visualize  # supervision takes a second to load
 
         self.visualize = visualize
-        self.out_dir.mkdir(parents=True, exist_ok=True)
+        (self.out_dir / 'images').mkdir(parents=True, exist_ok=True)
         total = len(runner.test_dataloader.dataset)
         count = min(SHEET_PAIRS, total)
         self.chosen = {round(i * (total - 1) / max(1, count - 1)) for i in range(count)}
@@ -66,7 +64,7 @@ class ShowResultsHook(Hook):
                 for which in ('gt', 'pred')
             ]
             name = Path(sample['img_path']).with_suffix('.png').name
-            cv2.imwrite(str(self.out_dir / name), cv2.hconcat(pair))
+            cv2.imwrite(str(self.out_dir / 'images' / name), cv2.hconcat(pair))
             if self.seen in self.chosen and is_main_process():
                 self.sheet.append(pair)
             self.seen += 1

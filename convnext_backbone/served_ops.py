@@ -52,7 +52,8 @@ def softnms(
 
     The best box left is selected, and the scores of the others decay with their
     overlap. Boxes whose score has fallen below ``min_score`` leave; equal scores
-    are served in the order the compiled op serves them.
+    are served in the order the compiled op serves them. Boxes without area overlap
+    nothing, where the compiled op may give them the score NaN.
 
     Args:
         boxes: (N, 4) x1, y1, x2, y2 in pixels.
@@ -83,8 +84,8 @@ def softnms(
         left, score = left[1:], score[1:]
 
         rest = corners[left]
-        size = np.minimum(corners[box, 2:], rest[:, 2:]) + offset
-        size -= np.maximum(corners[box, :2], rest[:, :2])
+        size = np.minimum(corners[box, 2:], rest[:, 2:])
+        size = size - np.maximum(corners[box, :2], rest[:, :2]) + offset
         inter = np.prod(np.maximum(size, 0), axis=1)
         iou = inter / np.where(inter > 0, area[box] + area[left] - inter, 1)
         if method == _SOFT_NMS_NAIVE:

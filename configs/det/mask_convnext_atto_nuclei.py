@@ -10,5 +10,5 @@ _base_ = [
 model = dict(
     rpn_head=dict(anchor_generator=dict(scales=[4])),
     roi_head=dict(bbox_head=dict(num_classes=1), mask_head=dict(num_classes=1)),
-    train_cfg=dict(rcnn=dict(sampler=dict(pos_fraction=0.5))),
+    train_cfg=dict(rcnn=dict(sampler=dict(pos_fraction=0.33))),
 )

@@ -1,5 +1,7 @@
 """Loads trained models, all of their weights or none."""
 
+from pickle import UnpicklingError
+
 from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader
 from torch import nn
@@ -21,7 +23,7 @@ def load_trained(model: nn.Module, path: str) -> dict:
     """
     try:
         checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except (RuntimeError, EOFError, KeyError, TypeError) as error:
+    except (RuntimeError, EOFError, KeyError, UnpicklingError) as error:
         raise ValueError(f'checkpoint {path} cannot be read: {error}') from error
     state = checkpoint.get('state_dict', checkpoint)
     own = model.state_dict()

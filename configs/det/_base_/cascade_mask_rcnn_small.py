@@ -7,19 +7,19 @@ model = dict(
     neck=dict(in_channels=[40, 80, 160, 320], out_channels=64),
     rpn_head=dict(in_channels=64, feat_channels=64),
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=64),
+        bbox_roi_extractor=dict(out_channels=64, roi_layer=dict(sampling_ratio=2)),
         bbox_head=[
             dict(
                 head,
-                num_shared_convs=2,
+                num_shared_convs=1,
                 in_channels=64,
                 conv_out_channels=64,
                 fc_out_channels=256,
             )
             for head in _base_.model.roi_head.bbox_head
         ],
-        mask_roi_extractor=dict(out_channels=64),
-        mask_head=dict(in_channels=64, conv_out_channels=64),
+        mask_roi_extractor=dict(out_channels=64, roi_layer=dict(sampling_ratio=2)),
+        mask_head=dict(num_convs=2, in_channels=64, conv_out_channels=64),
     ),
     train_cfg=dict(
         rpn_proposal=dict(nms_pre=1000, max_per_img=300),

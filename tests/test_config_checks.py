@@ -1,0 +1,125 @@
+import json
+
+import pytest
+from mmengine.config import Config
+
+from convnext_backbone.config_checks import check_config, iter_datasets
+from convnext_backbone.data import make_demo_data
+
+
+@pytest.fixture(scope='module')
+def demo(tmp_path_factory):
+    root = tmp_path_factory.mktemp('demo')
+    make_demo_data(root, train=2, val=2, size=128)
+    return root
+
+
+def read(in_root, name: str, root) -> Config:
+    cfg = Config.fromfile(f'configs/{name}.py')
+    for split in ('train', 'val', 'test'):
+        cfg[f'{split}_dataloader'].dataset.data_root = f'{root}/'
+    return cfg
+
+
+def rewrite_categories(root, change) -> None:
+    path = root / 'annotations' / 'train.json'
+    content = json.loads(path.read_text())
+    content['categories'] = change(content['categories'])
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    'name', ['det/cascade_convnext_atto_demo', 'seg/upernet_convnext_atto_demo']
+)
+def test_demo_configs_agree_with_the_demo_data(in_root, demo, name):
+    check_config(read(in_root, name, demo), ('train', 'val', 'test'))
+
+
+@pytest.mark.parametrize(
+    ('name', 'path'),
+    [
+        ('det/cascade_convnext_t_coco', 'annotations/instances_train2017.json'),
+        ('seg/upernet_convnext_t_ade20k', 'images/training'),
+    ],
+)
+def test_a_missing_data_root_is_named_with_the_fix(in_root, tmp_path, name, path):
+    cfg = read(in_root, name, tmp_path / 'nowhere')
+    with pytest.raises(
+        ValueError, match=f'nowhere does not exist.*{path}.*--data-root'
+    ):
+        check_config(cfg, ('train',))
+
+
+def test_a_data_root_of_another_layout_is_told(in_root, demo):
+    cfg = read(in_root, 'det/cascade_convnext_t_coco', demo)
+    with pytest.raises(ValueError, match='train data: .* holds no annotations/inst'):
+        check_config(cfg, ('train',))
+
+
+def test_a_wrong_class_count_names_the_head_and_the_right_number(in_root, demo):
+    cfg = read(in_root, 'det/cascade_convnext_atto_demo', demo)
+    cfg.model.roi_head.bbox_head[1].num_classes = 80
+    with pytest.raises(
+        ValueError, match=r'roi_head\.bbox_head\.1 has num_classes=80.*num_classes=6'
+    ):
+        check_config(cfg, ('train',))
+    cfg = read(in_root, 'seg/upernet_convnext_atto_demo', demo)
+    cfg.model.auxiliary_head.num_classes = 5
+    with pytest.raises(ValueError, match='auxiliary_head has num_classes=5'):
+        check_config(cfg, ('val',))
+
+
+def test_classes_of_the_data_set_type_count_too(in_root, demo):
+    cfg = read(in_root, 'seg/upernet_convnext_t_ade20k', demo)
+    cfg.model.decode_head.num_classes = 7
+    with pytest.raises(
+        ValueError, match='num_classes=7, but the train data set has 150'
+    ):
+        check_config(cfg, ('train',))
+
+
+def test_channels_must_be_those_of_the_arch(in_root):
+    cfg = Config.fromfile('configs/det/cascade_convnext_t_coco.py')
+    cfg.model.backbone.arch = 'base'
+    with pytest.raises(ValueError, match=r'neck\.in_channels=\[128, 256, 512, 1024\]'):
+        check_config(cfg, ())
+    cfg = Config.fromfile('configs/seg/upernet_convnext_t_ade20k.py')
+    cfg.model.backbone.arch = 'base'
+    with pytest.raises(ValueError, match=r"decode_head has in_channels=.*arch 'base'"):
+        check_config(cfg, ())
+
+
+def test_a_class_that_the_annotations_lack_is_named(in_root, tmp_path):
+    make_demo_data(tmp_path / 'd', train=1, val=1, size=128)
+    rewrite_categories(tmp_path / 'd', lambda categories: categories[1:])
+    cfg = read(in_root, 'det/cascade_convnext_atto_demo', tmp_path / 'd')
+    with pytest.raises(ValueError, match='has no category disk; it has ring'):
+        check_config(cfg, ('train',))
+
+
+def test_another_order_of_categories_is_refused(in_root, tmp_path):
+    make_demo_data(tmp_path / 'd', train=1, val=1, size=128)
+    rewrite_categories(tmp_path / 'd', lambda categories: categories[::-1])
+    cfg = read(in_root, 'det/cascade_convnext_atto_demo', tmp_path / 'd')
+    with pytest.raises(ValueError, match='order cross, star.*labels would be swapped'):
+        check_config(cfg, ('train',))
+
+
+def test_a_file_that_is_no_coco_json_is_told(in_root, tmp_path):
+    make_demo_data(tmp_path / 'd', train=1, val=1, size=128)
+    (tmp_path / 'd' / 'annotations' / 'train.json').write_text('{"images": [')
+    cfg = read(in_root, 'det/cascade_convnext_atto_demo', tmp_path / 'd')
+    with pytest.raises(ValueError, match=r'train\.json is not a COCO json'):
+        check_config(cfg, ('train',))
+
+
+def test_wrapped_data_sets_are_found():
+    leaf = dict(type='CocoDataset', ann_file='a.json')
+    nested = dict(
+        dataset=dict(
+            type='RepeatDataset',
+            dataset=dict(type='ConcatDataset', datasets=[leaf, dict(leaf)]),
+        )
+    )
+    assert list(iter_datasets(nested)) == [leaf, leaf]
+    assert list(iter_datasets(None)) == []

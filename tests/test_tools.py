@@ -1,0 +1,235 @@
+"""The tools from end to end, on small data, as a user runs them."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from pycocotools import mask as rle
+
+from convnext_backbone import cli
+from convnext_backbone.data import make_demo_data
+
+TOOLS = Path(__file__).parents[1] / 'tools'
+DET = 'configs/det/cascade_convnext_atto_demo.py'
+SEG = 'configs/seg/upernet_convnext_atto_demo.py'
+QUICK = {
+    DET: ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1'],
+    SEG: [
+        'train_cfg.max_iters=2',
+        'train_cfg.val_interval=2',
+        'default_hooks.checkpoint.interval=2',
+    ],
+}
+SMALL = [
+    'train_dataloader.batch_size=2',
+    'train_dataloader.num_workers=0',
+    'train_dataloader.persistent_workers=False',
+    'val_dataloader.num_workers=0',
+    'val_dataloader.persistent_workers=False',
+    'test_dataloader.num_workers=0',
+    'test_dataloader.persistent_workers=False',
+]
+
+
+@pytest.fixture(autouse=True)
+def own_scope():
+    """Leave no default scope behind: it would decide how others' types resolve."""
+    yield
+    DefaultScope._instance_dict.clear()
+
+
+def tool(name: str, *argv: object) -> int:
+    """Run a tool's main in this process; its exit status."""
+    spec = importlib.util.spec_from_file_location(f'tool_{name}', TOOLS / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return cli.run(lambda: module.main([str(a) for a in argv]))
+
+
+@pytest.fixture(scope='module')
+def demo(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('demo') / 'data'
+    make_demo_data(root, train=4, val=3, size=128)
+    return root
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, demo) -> dict[str, Path]:
+    """One short training for each of the two tasks: config -> work dir."""
+    dirs = {}
+    for config in (DET, SEG):
+        dirs[config] = tmp_path_factory.mktemp('work')
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(TOOLS.parent)
+            options = ['--cfg-options', *QUICK[config], *SMALL]
+            argv = [config, '--data-root', demo, '--work-dir', dirs[config]]
+            assert tool('train', *argv, '--seed', 1, *options) == 0
+        DefaultScope._instance_dict.clear()
+    return dirs
+
+
+@pytest.mark.parametrize(('config', 'steps'), [(DET, 'epoch_1'), (SEG, 'iter_2')])
+def test_train_leaves_checkpoints_and_logs(trained, config, steps):
+    work_dir = trained[config]
+    state = torch.load(work_dir / f'{steps}.pth', weights_only=False)
+    assert state['meta']['iter'] == 2
+    assert list(work_dir.glob('best_*.pth'))
+    (log,) = work_dir.glob('2*/*.log')
+    text = log.read_text()
+    assert 'eta: ' in text
+    assert 'starts from random weights' in text
+    scalars = [
+        json.loads(line)
+        for line in next(work_dir.glob('2*/vis_data/scalars.json'))
+        .read_text()
+        .splitlines()
+    ]
+    metric = 'coco/segm_mAP' if config == DET else 'mIoU'
+    assert any(metric in entry for entry in scalars)
+    assert list(work_dir.glob('2*/vis_data/events.out.tfevents.*'))
+
+
+@pytest.mark.parametrize('config', [DET, SEG])
+def test_test_reports_metrics_predictions_and_pictures(
+    trained, demo, in_root, tmp_path, config
+):
+    argv = ['--data-root', demo, '--work-dir', tmp_path]
+    argv += ['--show-dir', tmp_path / 'show', '--out', tmp_path / 'out.json']
+    argv += ['--cfg-options', *SMALL]
+    assert tool('test', config, trained[config], *argv) == 0
+    report = json.loads((tmp_path / 'metrics.json').read_text())
+    names = ['coco/bbox_mAP', 'coco/segm_mAP'] if config == DET else ['mIoU', 'aAcc']
+    for name in names:
+        assert 0 <= report['metrics'][name] <= 100
+    predictions = json.loads((tmp_path / 'out.json').read_text())
+    assert len(predictions) == 3
+    key = 'instances' if config == DET else 'segments'
+    assert all(p['height'] == p['width'] == 128 and key in p for p in predictions)
+    for path in [tmp_path / 'show' / 'contact_sheet.png'] + [
+        tmp_path / 'show' / 'images' / Path(p['image']).name for p in predictions
+    ]:
+        picture = cv2.imread(str(path))
+        assert picture.shape[1] > picture.shape[0]
+        assert picture.std() > 5
+
+
+def test_test_writes_pickles_for_the_analysis_tools(trained, demo, in_root, tmp_path):
+    from mmengine.fileio import load
+
+    argv = ['--data-root', demo, '--work-dir', tmp_path, '--out', tmp_path / 'o.pkl']
+    assert tool('test', DET, trained[DET], *argv, '--cfg-options', *SMALL) == 0
+    results = load(tmp_path / 'o.pkl')
+    assert len(results) == 3
+    assert 'pred_instances' in results[0]
+
+
+@pytest.mark.parametrize('config', [DET, SEG])
+def test_infer_draws_and_describes_and_reports_what_it_cannot_read(
+    trained, demo, in_root, tmp_path, config, capsys
+):
+    folder = tmp_path / 'in'
+    (folder / 'deeper').mkdir(parents=True)
+    images = sorted((demo / 'images' / 'validation').glob('*.png'))
+    (folder / 'a.png').write_bytes(images[0].read_bytes())
+    (folder / 'deeper' / 'b.png').write_bytes(images[1].read_bytes())
+    argv = [config, trained[config], folder, '--out-dir', tmp_path / 'out']
+    assert tool('infer', *argv) == 0
+    (folder / 'broken.jpg').write_bytes(b'\xff\xd8\xff not an image')
+    assert tool('infer', *argv) == 1
+    assert 'broken.jpg is not an image' in ''.join(capsys.readouterr())
+    for name in ('a.png', 'deeper/b.png'):
+        picture = cv2.imread(str(tmp_path / 'out' / name))
+        assert min(picture.shape[:2]) >= 128
+    predictions = json.loads((tmp_path / 'out' / 'predictions.json').read_text())
+    assert [Path(p['image']).name for p in predictions] == ['a.png', 'b.png']
+    if config == SEG:
+        for prediction in predictions:
+            masks = [rle.decode(s['segmentation']) for s in prediction['segments']]
+            assert np.array_equal(sum(masks), np.ones((128, 128)))
+    else:
+        scores = [i['score'] for p in predictions for i in p['instances']]
+        assert scores
+        assert all(0 <= score <= 1 for score in scores)
+
+
+@pytest.mark.parametrize(('config', 'option'), [(DET, 'epochs=2'), (SEG, 'iters=4')])
+def test_resume_goes_on_where_training_stopped(
+    trained, demo, in_root, tmp_path, config, option
+):
+    last = next(
+        p for p in trained[config].glob('*_[12].pth') if not p.name.startswith('best')
+    )
+    argv = [config, '--data-root', demo, '--work-dir', tmp_path, '--resume', last]
+    options = ['--cfg-options', *QUICK[config], *SMALL, f'train_cfg.max_{option}']
+    assert tool('train', *argv, *options) == 0
+    name = 'epoch_2.pth' if config == DET else 'iter_4.pth'
+    assert torch.load(tmp_path / name, weights_only=False)['meta']['iter'] == 4
+    (log,) = tmp_path.glob('2*/*.log')
+    assert 'resumed epoch: 1' in log.read_text() or 'iter: 2' in log.read_text()
+    # Nothing is left to do, and nothing is done again.
+    argv[-2:] = ['--resume']
+    assert tool('train', *argv, *options) == 0
+
+
+def test_resume_without_a_checkpoint_says_so_and_trains(
+    demo, in_root, tmp_path, capsys
+):
+    argv = [SEG, '--data-root', demo, '--work-dir', tmp_path, '--resume']
+    options = ['--cfg-options', *QUICK[SEG], *SMALL]
+    assert tool('train', *argv, *options) == 0
+    assert 'holds no checkpoint yet' in ''.join(capsys.readouterr())
+
+
+def test_amp_trains_on_a_cpu(demo, in_root, tmp_path, capsys):
+    argv = [SEG, '--data-root', demo, '--work-dir', tmp_path, '--amp']
+    assert tool('train', *argv, '--cfg-options', *QUICK[SEG], *SMALL) == 0
+    if not torch.cuda.is_available():
+        assert ''.join(capsys.readouterr()).count('AMP: no GPU here') == 1
+
+
+@pytest.mark.parametrize(
+    ('argv', 'message'),
+    [
+        (['train', 'configs/det/none.py'], 'config configs/det/none.py does not exist'),
+        (['train', DET, '--data-root', '/no/where'], '/no/where does not exist'),
+        (['test', DET, '/no/file.pth'], 'checkpoint /no/file.pth does not exist'),
+        (['infer', DET, '/no.pth', 'x', '--out-dir', 'y'], 'checkpoint /no.pth does'),
+    ],
+)
+def test_a_wrong_path_is_one_message(in_root, capsys, argv, message):
+    assert tool(*argv) == 1
+    err = capsys.readouterr().err
+    assert err.startswith('error: ')
+    assert message in err
+    assert 'Traceback' not in err
+
+
+def test_a_wrong_class_count_is_one_message(demo, in_root, capsys):
+    option = 'model.roi_head.mask_head.num_classes=80'
+    argv = [DET, '--data-root', demo, '--cfg-options', option]
+    assert tool('train', *argv) == 1
+    assert 'mask_head has num_classes=80' in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_model_is_refused(
+    trained, demo, in_root, tmp_path, capsys
+):
+    argv = ['--data-root', demo, '--work-dir', tmp_path, '--cfg-options', *SMALL]
+    assert tool('test', SEG, trained[DET], *argv) == 1
+    assert 'is not of this model' in capsys.readouterr().err
+    text = tmp_path / 'text.pth'
+    text.write_text('not a checkpoint')
+    assert tool('test', SEG, text, *argv) == 1
+    assert 'text.pth cannot be read' in capsys.readouterr().err
+
+
+def test_an_empty_folder_is_one_message(trained, in_root, tmp_path, capsys):
+    (tmp_path / 'empty').mkdir()
+    argv = [DET, trained[DET], tmp_path / 'empty', '--out-dir', tmp_path / 'out']
+    assert tool('infer', *argv) == 1
+    assert 'holds no image' in capsys.readouterr().err
