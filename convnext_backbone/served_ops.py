@@ -15,6 +15,8 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 
+from convnext_backbone import roi_align_cpu
+
 _MAX_POOLING = 0
 _SOFT_NMS_NAIVE, _SOFT_NMS_LINEAR, _SOFT_NMS_GAUSSIAN = range(3)
 
@@ -191,10 +193,15 @@ def roi_align_backward(
     """
     _reject_max_pooling(pool_mode)
     dtype = _kernel_dtype(grad_output)
-    grad_input.copy_(
-        torch.ops.torchvision._roi_align_backward(
-            grad_output.to(dtype),
-            rois.to(dtype),
+    grad_output, rois = grad_output.to(dtype), rois.to(dtype)
+    if grad_input.is_cpu:
+        gradient = roi_align_cpu.roi_align_backward(
+            grad_output, rois, grad_input.shape, spatial_scale, sampling_ratio, aligned
+        )
+    else:
+        gradient = torch.ops.torchvision._roi_align_backward(
+            grad_output,
+            rois,
             spatial_scale,
             aligned_height,
             aligned_width,
@@ -202,7 +209,7 @@ def roi_align_backward(
             sampling_ratio,
             aligned,
         )
-    )
+    grad_input.copy_(gradient)
 
 
 def _reject_max_pooling(pool_mode: int) -> None:
