@@ -242,9 +242,11 @@ class ConvNeXt(BaseModule):
 
     def init_weights(self) -> None:
         """Apply ``init_cfg``; say so when training starts from random weights."""
-        if self.init_cfg is None:
+        configs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
+        if not any(cfg and cfg['type'] == 'Pretrained' for cfg in configs):
             MMLogger.get_current_instance().info(
-                'ConvNeXt has no init_cfg: the backbone starts from random weights'
+                'ConvNeXt has no pretrained weights in its init_cfg: the backbone '
+                'starts from random ones'
             )
         super().init_weights()
 

@@ -82,7 +82,7 @@ def test_train_leaves_checkpoints_and_logs(trained, config, steps):
     (log,) = work_dir.glob('2*/*.log')
     text = log.read_text()
     assert 'eta: ' in text
-    assert 'starts from random weights' in text
+    assert 'the backbone starts from random ones' in text
     scalars = [
         json.loads(line)
         for line in next(work_dir.glob('2*/vis_data/scalars.json'))

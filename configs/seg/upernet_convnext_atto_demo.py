@@ -8,6 +8,7 @@ _base_ = [
 ]
 
 model = dict(
+    data_preprocessor=dict(size=(192, 192)),
     decode_head=dict(num_classes=7),
     auxiliary_head=dict(num_classes=7),
 )

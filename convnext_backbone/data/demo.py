@@ -57,9 +57,9 @@ def demo_scene(split: str, number: int, *, size: int, seed: int) -> scenes.Scene
 def make_demo_data(
     out_dir: str | Path,
     *,
-    train: int = 480,
-    val: int = 60,
-    size: int = 256,
+    train: int = 720,
+    val: int = 90,
+    size: int = 192,
     seed: int = 0,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,

@@ -16,27 +16,30 @@ def random_colour(
     rng: np.random.Generator,
     saturation: tuple[float, float],
     value: tuple[float, float],
+    hue: float | None = None,
 ) -> np.ndarray:
-    """Draws a BGR colour (3,) of any hue with bounded saturation and value."""
-    hsv = rng.random(), rng.uniform(*saturation), rng.uniform(*value)
+    """Draws a BGR colour (3,) with bounded saturation and value, near a hue or any."""
+    hue = rng.random() if hue is None else (hue + rng.normal(0, 0.025)) % 1
+    hsv = hue, rng.uniform(*saturation), rng.uniform(*value)
     return np.array(colorsys.hsv_to_rgb(*hsv)[::-1], np.float32)
 
 
 def random_colour_pair(
-    rng: np.random.Generator, surroundings: np.ndarray
+    rng: np.random.Generator, surroundings: np.ndarray, hue: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws the two colours of an object so that it stands out.
 
     Args:
         rng: source of the random numbers.
         surroundings: mean BGR colour (3,) of what the object will cover.
+        hue: of the first colour, in [0, 1); None for any.
 
     Returns:
         Two BGR colours (3,), neither close to the surroundings: the last of 20
         draws should none of them do.
     """
     for _ in range(20):
-        first = random_colour(rng, (0.3, 0.95), (0.4, 1.0))
+        first = random_colour(rng, (0.3, 0.95), (0.4, 1.0), hue)
         second = random_colour(rng, (0.0, 0.8), (0.2, 1.0))
         # Related colours look better than a random pair and stay two colours.
         second = first + rng.uniform(0.35, 0.8) * (second - first)
@@ -96,11 +99,15 @@ def _steep(wave: np.ndarray) -> np.ndarray:
     return np.clip(0.5 + 1.5 * wave, 0, 1)
 
 
-TEXTURES = (_gradient, _stripes, _checks, _dots, _rings, _marble)
+TEXTURES = (_rings, _stripes, _checks, _gradient, _marble, _dots)
 
 
 def random_texture(
-    rng: np.random.Generator, u: np.ndarray, v: np.ndarray, radius: float
+    rng: np.random.Generator,
+    u: np.ndarray,
+    v: np.ndarray,
+    radius: float,
+    index: int | None = None,
 ) -> np.ndarray:
     """Draws one of `TEXTURES` with random parameters.
 
@@ -109,11 +116,12 @@ def random_texture(
         u: first object coordinate of every pixel, radii, (h, w).
         v: second object coordinate, (h, w).
         radius: radius of the object in pixels, which bounds the detail.
+        index: which texture; None for any.
 
     Returns:
         Blend between the object's two colours, (h, w) in [0, 1].
     """
-    texture = TEXTURES[rng.integers(len(TEXTURES))]
+    texture = TEXTURES[rng.integers(len(TEXTURES)) if index is None else index]
     finest = max(radius / 5, 1.0)  # at least 5 pixels a period
     return texture(rng, u, v, rng.uniform(1.0, min(finest, 3.5)))
 

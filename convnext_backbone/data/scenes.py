@@ -11,10 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from convnext_backbone.data import painting
-from convnext_backbone.data.shapes import CLASSES, Silhouette, random_silhouette
+from convnext_backbone.data.shapes import (
+    CLASSES,
+    Silhouette,
+    class_hue,
+    random_silhouette,
+)
 
-OBJECTS = (3, 8)  # fewest and most objects of a scene
-DIAMETERS = (0.1, 0.43)  # of an object, in picture sizes
+OBJECTS = (3, 6)  # fewest and most objects of a scene
+DIAMETERS = (0.16, 0.45)  # of an object, in picture sizes
+# As of things in the world, most of a class look alike, and the rest tell only by
+# their shape: the share of objects with the colour and the texture of their class.
+TYPICAL_SHARE = 0.8
 MIN_VISIBLE_SHARE = 0.4  # of an object's whole area, occluded or cut off
 MIN_VISIBLE_AREA = 60  # pixels
 SIZES = (96, 1024)  # pictures on which such objects exist and are drawn soon
@@ -158,12 +166,15 @@ def _paint(
         (y - silhouette.centre[1]) / silhouette.radius,
     )
     cos, sin = math.cos(silhouette.angle), math.sin(silhouette.angle)
+    hue, texture = None, None
+    if rng.random() < TYPICAL_SHARE:
+        hue, texture = class_hue(silhouette.label), silhouette.label
     blend = painting.random_texture(
-        rng, cos * x + sin * y, cos * y - sin * x, silhouette.radius
+        rng, cos * x + sin * y, cos * y - sin * x, silhouette.radius, texture
     )[..., None]
 
     behind = covered[coverage > 0].mean(axis=0)
-    first, second = painting.random_colour_pair(rng, behind)
+    first, second = painting.random_colour_pair(rng, behind, hue)
     shading = 1 + rng.uniform(0.05, 0.25) * (x * light[0] + y * light[1])
     shading += painting.relief(coverage, light)
     surface = (first + blend * (second - first)) * shading[..., None]

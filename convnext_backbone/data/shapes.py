@@ -4,6 +4,7 @@ Every class is one row of a table of unit outlines, so that all of them share
 one way of being rotated, stretched, tilted and drawn.
 """
 
+import colorsys
 import math
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ SHAPES: dict[str, tuple[np.ndarray, ...]] = {
 
 CLASSES: tuple[str, ...] = tuple(SHAPES)
 
-# Colours of the classes in drawings of labels, RGB.
+# Colours of the classes, in drawings of labels and on most of their objects, RGB.
 PALETTE: tuple[tuple[int, int, int], ...] = (
     (230, 74, 64),
     (64, 132, 236),
@@ -56,6 +57,11 @@ PALETTE: tuple[tuple[int, int, int], ...] = (
     (160, 92, 214),
     (28, 190, 200),
 )
+
+
+def class_hue(label: int) -> float:
+    """The hue in [0, 1) that most objects of a class have, that of `PALETTE`."""
+    return colorsys.rgb_to_hsv(*(v / 255 for v in PALETTE[label]))[0]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The embedded demo scenes (tools/make_demo_data.py): six classes of shapes."""
 
-_base_ = 'instances_256.py'
+_base_ = 'instances.py'
 
 data_root = 'data/demo/'
 metainfo = dict(

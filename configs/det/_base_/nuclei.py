@@ -1,6 +1,6 @@
 """Nuclei under the microscope: COCO json, one class of instance masks."""
 
-_base_ = 'instances_256.py'
+_base_ = 'instances.py'
 
 data_root = 'data/nuclei/'
 metainfo = dict(classes=('nucleus',), palette=[(220, 20, 60)])

@@ -1,6 +1,9 @@
-"""AdamW with one cosine, for small models from scratch; by epochs, batch 4."""
+"""AdamW with one cosine, for small models from scratch; by epochs, batch 2.
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=24, val_interval=4)
+The cosine ends where training does: it follows ``train_cfg.max_epochs``.
+"""
+
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=14, val_interval=7)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
@@ -9,16 +12,14 @@ param_scheduler = [
         type='CosineAnnealingLR',
         by_epoch=True,
         begin=0,
-        end=24,
-        T_max=24,
         eta_min=1e-5,
         convert_to_iter_based=True,
     ),
 ]
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.999), weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, flat_decay_mult=0.0, bypass_duplicate=True),
     clip_grad=dict(max_norm=5.0),
 )
-auto_scale_lr = dict(enable=False, base_batch_size=4)
+auto_scale_lr = dict(enable=False, base_batch_size=2)

@@ -19,7 +19,6 @@ dataset = dict(data_root=data_root, metainfo=metainfo, img_suffix='.png')
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', reduce_zero_label=True),
-    dict(type='RandomCrop', crop_size=(256, 256)),
     dict(
         type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']
     ),

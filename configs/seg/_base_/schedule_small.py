@@ -1,11 +1,14 @@
-"""AdamW with one poly decay, for small models from scratch; by iterations, batch 8."""
+"""AdamW with one poly decay, for small models from scratch; by iterations, batch 8.
+
+The decay ends where training does: it follows ``train_cfg.max_iters``.
+"""
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=2000, val_interval=500)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=100, end=2000),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=100),
 ]
 optim_wrapper = dict(
     type='OptimWrapper',

@@ -1,4 +1,6 @@
-"""Pipelines and loaders for small images with instance masks, 256 px, batch 4.
+"""Pipelines and loaders for small images with instance masks, batch 2.
+
+Images keep their size: a Resize of factor 1 only notes the scale, which mmdet needs.
 
 A data set's own file inherits this one and adds paths and classes.
 """
@@ -6,7 +8,7 @@ A data set's own file inherits this one and adds paths and classes.
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-    dict(type='Resize', scale=(256, 256), keep_ratio=True),
+    dict(type='Resize', scale_factor=1.0, keep_ratio=True),
     dict(
         type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']
     ),
@@ -14,7 +16,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(256, 256), keep_ratio=True),
+    dict(type='Resize', scale_factor=1.0, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(
         type='PackDetInputs',
@@ -22,7 +24,7 @@ test_pipeline = [
     ),
 ]
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=2,
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),

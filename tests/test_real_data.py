@@ -1,0 +1,86 @@
+"""The published configs, unchanged, on real images: train, validate, resume, test."""
+
+import json
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from test_tools import SMALL, tool
+
+COCO = ('det/cascade_convnext_t_coco.py', 'det/mask_convnext_t_coco.py')
+FEW = [
+    'train_dataloader.dataset.indices=4',
+    'val_dataloader.dataset.indices=2',
+    'test_dataloader.dataset.indices=2',
+]
+
+
+@pytest.fixture(autouse=True)
+def own_scope():
+    yield
+    DefaultScope._instance_dict.clear()
+
+
+def go_through(config, data_root, work_dir, loop, more, stops) -> dict:
+    """Train two steps, validate and save; resume for two more; test the result."""
+    common = ['--data-root', data_root, '--work-dir', work_dir]
+    options = ['--cfg-options', *FEW, *SMALL, *loop]
+    assert tool('train', config, *common, *options) == 0
+    assert torch.load(work_dir / stops[0], weights_only=False)['meta']['iter'] == 2
+    assert list(work_dir.glob('best_*.pth'))
+    assert tool('train', config, *common, '--resume', *options, more) == 0
+    state = torch.load(work_dir / stops[1], weights_only=False)
+    assert state['meta']['iter'] == 4
+    assert all(v.isfinite().all() for v in state['state_dict'].values())
+    assert tool('test', config, work_dir / stops[1], *common, *options) == 0
+    return json.loads((work_dir / 'metrics.json').read_text())['metrics']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('config', COCO)
+def test_detectors_on_coco(in_root, data_dir, tmp_path, config):
+    metrics = go_through(
+        f'configs/{config}',
+        data_dir / 'coco_mini',
+        tmp_path,
+        ['train_cfg.max_epochs=1'],
+        'train_cfg.max_epochs=2',
+        ('epoch_1.pth', 'epoch_2.pth'),
+    )
+    assert metrics.keys() >= {'coco/bbox_mAP', 'coco/segm_mAP'}
+
+
+@pytest.mark.slow
+def test_segmentor_in_the_layout_of_ade20k(in_root, data_dir, tmp_path):
+    metrics = go_through(
+        'configs/seg/upernet_convnext_t_ade20k.py',
+        data_dir / 'aerial',
+        tmp_path,
+        [
+            'train_cfg.max_iters=2',
+            'train_cfg.val_interval=2',
+            'default_hooks.checkpoint.interval=2',
+        ],
+        'train_cfg.max_iters=4',
+        ('iter_2.pth', 'iter_4.pth'),
+    )
+    assert metrics.keys() >= {'mIoU', 'mAcc', 'aAcc'}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('config', 'folder', 'length'),
+    [
+        ('det/mask_convnext_atto_nuclei.py', 'nuclei', 'train_cfg.max_epochs=1'),
+        ('seg/upernet_convnext_atto_aerial.py', 'aerial', 'train_cfg.max_iters=2'),
+    ],
+)
+def test_small_models_start_on_data_of_ones_own(
+    in_root, data_dir, tmp_path, config, folder, length
+):
+    argv = [f'configs/{config}', '--data-root', data_dir / folder]
+    argv += ['--work-dir', tmp_path, '--cfg-options', *FEW, *SMALL, length]
+    assert tool('train', *argv) == 0
+    (log,) = tmp_path.glob('2*/vis_data/scalars.json')
+    losses = [json.loads(line).get('loss') for line in log.read_text().splitlines()]
+    assert all(loss is None or loss == loss for loss in losses)
