@@ -30,7 +30,9 @@ class CpuAmpOptimWrapper(OptimWrapper):
 
 def cpu_has_bf16() -> bool:
     """Tell whether the CPU multiplies bf16 in hardware; emulated it is slow."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    # Private, so asked for with care: an older torch lacks them.
+    names = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
+    return any(getattr(torch.cpu, name, bool)() for name in names)
 
 
 def resolve_optim_wrapper(optim_wrapper: dict) -> dict:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.registry import DATASETS, DefaultScope, init_default_scope
 
-from convnext_backbone.convnext import parse_arch
+from convnext_backbone.convnext import parse_arch, parse_out_indices
 
 # The classes of larger files are checked when the data set is loaded: parsing
 # COCO's train2017 twice would cost a quarter of a minute at every start.
@@ -29,6 +29,11 @@ def check_config(cfg: Config, splits: tuple[str, ...]) -> None:
         ValueError: Something is missing or does not match; the message names it,
             what was expected, and the fix.
     """
+    if not isinstance(cfg.get('model'), dict):
+        raise ValueError(
+            f'config {cfg.filename} has no model: give a config that stands beside '
+            f'_base_, not one of its parts'
+        )
     check_channels(cfg)
     for split in splits:
         for dataset in iter_datasets(cfg.get(f'{split}_dataloader')):
@@ -51,15 +56,26 @@ def iter_datasets(node: object) -> Iterator[dict]:
 
 def check_paths(dataset: dict, split: str, data_root: str | None) -> None:
     """Raise ValueError unless a data set's annotation file and folders exist."""
+    if dataset.get('backend_args'):  # not on this machine
+        return
     root = Path(dataset.get('data_root') or '')
-    expected = [dataset.get('ann_file')]
-    expected += dict(dataset.get('data_prefix') or {}).values()
-    for path in filter(None, expected):
+    prefixes = dict(dataset.get('data_prefix') or {})
+    for path in (dataset.get('ann_file'), *prefixes.values()):
+        if not isinstance(path, str) or not path or '://' in path:
+            continue
         if not (root / path).exists():
             state = 'holds no' if root.is_dir() else 'does not exist: expected in it'
             raise ValueError(
                 f'{split} data: {root or "."} {state} {path}; give the folder that '
                 f'holds it with --data-root (the config says {data_root!r})'
+            )
+    folder = prefixes.get('img_path')  # mmseg lists it by suffix, in silence
+    if folder and not dataset.get('ann_file'):
+        suffix = dataset.get('img_suffix', '.jpg')
+        if not any(str(p).endswith(suffix) for p in (root / folder).rglob('*')):
+            raise ValueError(
+                f'{split} data: {root / folder} holds no *{suffix}: set img_suffix in '
+                f'the data set'
             )
 
 
@@ -76,9 +92,10 @@ def check_classes(cfg: Config, dataset: dict, split: str) -> None:
                 f'num_classes={len(classes)} there, or the classes with metainfo='
                 f'dict(classes=(...)) in the data set'
             )
-    ann_file = Path(dataset.get('data_root') or '', dataset.get('ann_file') or '')
-    if ann_file.suffix == '.json' and ann_file.stat().st_size <= MAX_JSON_BYTES:
-        check_categories(ann_file, classes)
+    if 'Coco' in str(dataset.get('type')) and isinstance(dataset.get('ann_file'), str):
+        ann_file = Path(dataset.get('data_root') or '', dataset['ann_file'])
+        if ann_file.is_file() and ann_file.stat().st_size <= MAX_JSON_BYTES:
+            check_categories(ann_file, classes)
 
 
 def check_categories(ann_file: Path, classes: tuple[str, ...]) -> None:
@@ -116,28 +133,46 @@ def check_categories(ann_file: Path, classes: tuple[str, ...]) -> None:
 
 
 def dataset_classes(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
-    """Return the class names of a data set config, None if it leaves them open."""
-    metainfo = dataset.get('metainfo') or {}
-    if 'classes' in metainfo:
-        classes = metainfo['classes']
-        return (classes,) if isinstance(classes, str) else tuple(classes)
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    from mmengine.registry import DATASETS
+    """Return the class names of a data set config, None if it leaves them open.
 
-    scope = DefaultScope.get_current_instance().scope_name
-    with DATASETS.switch_scope_and_registry(scope) as registry:
-        dataset_type = registry.get(dataset['type'])
-    classes = getattr(dataset_type, 'METAINFO', {}).get('classes')
+    Raises:
+        ValueError: The names are a string that is no file of names.
+    """
+    classes = (dataset.get('metainfo') or {}).get('classes')
+    if isinstance(classes, str):
+        if not Path(classes).is_file():
+            raise ValueError(
+                f'metainfo has classes={classes!r}: write a tuple, ({classes!r},), or '
+                f'the path of a file with one name a line'
+            )
+        return tuple(Path(classes).read_text(encoding='utf-8').splitlines())
+    if classes is None:
+        classes = getattr(_dataset_type(cfg, dataset), 'METAINFO', {}).get('classes')
     return tuple(classes) if classes else None
 
 
+def _dataset_type(cfg: Config, dataset: dict) -> type | None:
+    dataset_type = dataset.get('type')
+    if not isinstance(dataset_type, str):
+        return dataset_type
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    scope = DefaultScope.get_current_instance().scope_name
+    with DATASETS.switch_scope_and_registry(scope) as registry:
+        return registry.get(dataset_type)
+
+
 def iter_heads(node: object, name: str = '') -> Iterator[tuple[str, dict]]:
-    """Yield (dotted name, config) of everything in a model with a class count."""
+    """Yield (dotted name, config) of each head that predicts the data set's classes.
+
+    Not of heads with a count of their own: a one-stage detector as RPN, HTC's
+    semantic branch, STDC's boundary head.
+    """
     if isinstance(node, dict):
-        if isinstance(node.get('num_classes'), int):
+        if isinstance(node.get('num_classes'), int) and node.get('type') != 'STDCHead':
             yield name, node
         for key, value in node.items():
-            yield from iter_heads(value, f'{name}.{key}' if name else key)
+            if key not in ('rpn_head', 'semantic_head'):
+                yield from iter_heads(value, f'{name}.{key}' if name else key)
     elif isinstance(node, list | tuple):
         for i, value in enumerate(node):
             yield from iter_heads(value, f'{name}.{i}')
@@ -145,23 +180,31 @@ def iter_heads(node: object, name: str = '') -> Iterator[tuple[str, dict]]:
 
 def check_channels(cfg: Config) -> None:
     """Raise ValueError unless what follows a ConvNeXt expects its channels."""
-    backbone = cfg.model.get('backbone', {})
+    backbone = cfg.model.get('backbone') or {}
     if backbone.get('type') not in ('ConvNeXt', 'convnext_backbone.ConvNeXt'):
         return
-    _, channels = parse_arch(backbone.get('arch', 'tiny'))
-    emitted = [channels[i] for i in backbone.get('out_indices', range(len(channels)))]
-    name = 'neck' if cfg.model.get('neck') else 'decode_head'
-    part = cfg.model.get(name)
-    given = part.get('in_channels') if isinstance(part, dict) else None
-    index = part.get('in_index') if isinstance(part, dict) else None
-    if isinstance(index, list | tuple) and all(i < len(emitted) for i in index):
-        emitted = [emitted[i] for i in index]
-    if isinstance(given, list | tuple) and list(given) != emitted:
-        raise ValueError(
-            f'model.{name} has in_channels={list(given)}, but the backbone (arch '
-            f'{backbone.get("arch", "tiny")!r}) emits {emitted}: set '
-            f'model.{name}.in_channels={emitted}'
-        )
+    arch = backbone.get('arch', 'tiny')
+    _, channels = parse_arch(arch)
+    default = tuple(range(len(channels)))
+    indices = parse_out_indices(backbone.get('out_indices', default), len(channels))
+    emitted = [channels[i] for i in indices]
+    names = ('neck',) if cfg.model.get('neck') else ('decode_head', 'auxiliary_head')
+    for name in names:
+        part = cfg.model.get(name)
+        if not isinstance(part, dict) or 'in_channels' not in part:
+            continue
+        given, expected = part['in_channels'], emitted
+        index = part.get('in_index')
+        if isinstance(index, list | tuple):
+            expected = [emitted[i] for i in index if i < len(emitted)]
+        elif name != 'neck' and isinstance(given, int):
+            expected = emitted[-1 if index is None else index]
+        given = list(given) if isinstance(given, list | tuple) else given
+        if type(given) is type(expected) and given != expected:
+            raise ValueError(
+                f'model.{name} has in_channels={given}, but the backbone (arch '
+                f'{arch!r}) emits {expected}: set model.{name}.in_channels={expected}'
+            )
 
 
 def _some(names: list[str] | tuple[str, ...], limit: int = 8) -> str:

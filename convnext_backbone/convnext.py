@@ -120,7 +120,9 @@ class Block(nn.Module):
         # A dropped sample needs no computation. With none kept the branch runs on
         # an empty batch, which gives every parameter the zero gradient DDP awaits.
         index = kept.nonzero().squeeze(1).to(x.device, non_blocking=True)
-        branch = self.residual(x.index_select(0, index))
+        # index_select returns plain layout: select from (N, H, W, C) and go back.
+        chosen = x.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
+        branch = self.residual(chosen)
         return x.index_add(0, index, branch.to(x.dtype), alpha=1 / keep_prob)
 
     def residual(self, x: Tensor) -> Tensor:
@@ -136,13 +138,23 @@ class Block(nn.Module):
         x = F.gelu(self.pwconv1(self.norm(x)))
         if self.grn is not None:
             x = self.grn(x)
-        weight, bias = self.pwconv2.weight, self.pwconv2.bias
-        if self.gamma is not None:
+        if self.gamma is None:
+            x = self.pwconv2(x)
+        elif _computes_in_fp16(x):  # gamma W would underflow: 1e-6 * 0.02 is 0
+            x = self.gamma * self.pwconv2(x)
+        else:
             # gamma * (W h + b) = (gamma W) h + gamma b: scaling the weights costs
             # no pass over the activations and saves no tensor of their size.
-            weight, bias = self.gamma[:, None] * weight, self.gamma * bias
-        x = F.linear(x, weight, bias)
+            weight, bias = self.pwconv2.weight, self.pwconv2.bias
+            x = F.linear(x, self.gamma[:, None] * weight, self.gamma * bias)
         return x.permute(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
+
+
+def _computes_in_fp16(x: Tensor) -> bool:
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device) == torch.float16
+    return x.dtype == torch.float16
 
 
 @MODELS.register_module()
@@ -245,8 +257,8 @@ class ConvNeXt(BaseModule):
         configs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
         if not any(cfg and cfg['type'] == 'Pretrained' for cfg in configs):
             MMLogger.get_current_instance().info(
-                'ConvNeXt has no pretrained weights in its init_cfg: the backbone '
-                'starts from random ones'
+                'ConvNeXt has no pretrained weights in its init_cfg: unless a '
+                'checkpoint is loaded, the backbone starts from random ones'
             )
         super().init_weights()
 
@@ -321,6 +333,8 @@ def parse_arch(arch: str | dict) -> tuple[tuple[int, ...], tuple[int, ...]]:
             f'arch={arch!r}: expected a name from {", ".join(ARCHS)}, or a dict with '
             f'exactly the keys depths and channels'
         )
+    if not all(isinstance(arch[key], Sequence) for key in ('depths', 'channels')):
+        raise ValueError(f'arch={arch!r}: depths and channels must be sequences')
     depths, channels = tuple(arch['depths']), tuple(arch['channels'])
     if not depths or len(depths) != len(channels):
         raise ValueError(
@@ -365,12 +379,12 @@ def check_arguments(
         raise ValueError(
             f'in_channels={in_channels!r}: expected a positive integer, 3 for RGB'
         )
-    if not 0 <= drop_path_rate < 1:
+    if not _is_number(drop_path_rate) or not 0 <= drop_path_rate < 1:
         raise ValueError(
             f'drop_path_rate={drop_path_rate!r}: expected a probability in [0, 1); the '
             f'published recipes use 0.1 to 0.8'
         )
-    if layer_scale_init_value < 0 or not math.isfinite(layer_scale_init_value):
+    if not _is_number(layer_scale_init_value) or layer_scale_init_value < 0:
         raise ValueError(
             f'layer_scale_init_value={layer_scale_init_value!r}: expected a positive '
             f'number, or 0 for no layer scale'
@@ -384,3 +398,8 @@ def check_arguments(
 
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return real and math.isfinite(value)

@@ -9,6 +9,7 @@ from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 
+from convnext_backbone import visualize
 from convnext_backbone.registry import HOOKS
 
 SHEET_PAIRS = 16
@@ -31,11 +32,8 @@ class ShowResultsHook(Hook):
 
     def before_test(self, runner) -> None:
         """Choose the images of the contact sheet."""
-        from convnext_backbone import visualize  # supervision takes a second to load
-
-        self.visualize = visualize
         (self.out_dir / 'images').mkdir(parents=True, exist_ok=True)
-        total = len(runner.test_dataloader.dataset)
+        total = len(runner.test_dataloader.sampler)  # of this process
         count = min(SHEET_PAIRS, total)
         self.chosen = {round(i * (total - 1) / max(1, count - 1)) for i in range(count)}
         self.seen = 0
@@ -53,7 +51,7 @@ class ShowResultsHook(Hook):
             sample = output.to_dict()
             image = mmcv.imread(sample['img_path'])
             pair = [
-                self.visualize.draw_sample(
+                visualize.draw_sample(
                     image,
                     sample,
                     which,
@@ -63,7 +61,7 @@ class ShowResultsHook(Hook):
                 )
                 for which in ('gt', 'pred')
             ]
-            name = Path(sample['img_path']).with_suffix('.png').name
+            name = Path(sample['img_path']).name + '.png'  # a.jpg and a.png may both be
             cv2.imwrite(str(self.out_dir / 'images' / name), cv2.hconcat(pair))
             if self.seen in self.chosen and is_main_process():
                 self.sheet.append(pair)
@@ -73,7 +71,7 @@ class ShowResultsHook(Hook):
     def after_test(self, runner) -> None:
         """Write the contact sheet."""
         rows = [sum(self.sheet[i : i + 2], []) for i in range(0, len(self.sheet), 2)]
-        sheet = self.visualize.contact_sheet(rows, ('ground truth', 'prediction'))
+        sheet = visualize.contact_sheet(rows, ('ground truth', 'prediction'))
         path = self.out_dir / 'contact_sheet.png'
         cv2.imwrite(str(path), sheet)
         MMLogger.get_current_instance().info(f'Contact sheet written to {path}')

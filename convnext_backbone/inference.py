@@ -1,10 +1,9 @@
 """Predicts on image files with a trained detector or segmentor."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
-import numpy as np
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -13,9 +12,12 @@ from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.utils import track_iter_progress
+from PIL import Image
 from torch import nn, no_grad
 
+from convnext_backbone import visualize
 from convnext_backbone.checkpoints import load_trained
+from convnext_backbone.config_checks import iter_datasets
 from convnext_backbone.predictions import to_json, write_json
 
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
@@ -41,35 +43,76 @@ def infer(
         ValueError: An input does not exist, a folder holds no image, or the
             checkpoint does not fit the config.
     """
-    from convnext_backbone import visualize  # supervision takes a second to load
-
-    images = list(find_images(inputs))
+    jobs = plan_outputs(find_images(inputs), Path(out_dir))
     logger = MMLogger.get_instance('infer', logger_name='mmengine')
     model = build_model(cfg, checkpoint)
     pipeline = build_pipeline(cfg)
     meta = model.dataset_meta
     predictions, failed = [], []
-    for path, relative in track_iter_progress(images):
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            failed.append(str(path))
-            continue
-        sample = predict(model, pipeline, image, str(path))
-        predictions.append(to_json(sample, meta['classes']))
-        picture = visualize.draw_sample(
-            image, sample, 'pred', meta['classes'], meta.get('palette'), score_thr
-        )
-        target = Path(out_dir, relative).with_suffix('.png')
-        target.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(target), picture)
-    write_json(Path(out_dir, 'predictions.json'), predictions)
-    for path in failed:
-        logger.error(f'{path} is not an image that OpenCV can read; skipped')
+    try:
+        for path, target in track_iter_progress(jobs):
+            try:
+                with Image.open(path) as picture:
+                    picture.load()  # finds what is cut short, which OpenCV fills up
+                sample = predict(model, pipeline, str(path))
+            except (OSError, ValueError, cv2.error) as error:
+                failed.append(str(path))
+                logger.error(f'{path} cannot be predicted and is skipped: {error}')
+                continue
+            predictions.append(to_json(sample, meta['classes']))
+            drawn = visualize.draw_sample(
+                cv2.imread(str(path)),
+                sample,
+                'pred',
+                meta['classes'],
+                meta.get('palette'),
+                score_thr,
+            )
+            target.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(target), drawn)
+    finally:
+        write_json(Path(out_dir, 'predictions.json'), predictions)
     logger.info(f'{len(predictions)} images predicted, see {out_dir}')
     return failed
 
 
-def find_images(inputs: Iterable[str]) -> Iterable[tuple[Path, Path]]:
+def plan_outputs(
+    images: Iterable[tuple[Path, Path]], out_dir: Path
+) -> list[tuple[Path, Path]]:
+    """Pair every image with the picture to be written for it.
+
+    Args:
+        images: What :func:`find_images` yields. Pictures of an earlier run, below
+            ``out_dir``, are left out when they were found in a folder.
+        out_dir: Folder of the pictures.
+
+    Raises:
+        ValueError: A picture would replace one of the images, or that of another.
+    """
+    images = [
+        (path, relative)
+        for path, relative in images
+        if len(relative.parts) == 1 or out_dir.resolve() not in path.resolve().parents
+    ]
+    originals = {path.resolve() for path, _ in images}
+    sources: dict[Path, Path] = {}
+    for path, relative in images:
+        target = (out_dir / relative).with_suffix('.png')
+        if target.resolve() in originals:
+            raise ValueError(
+                f'{target} is one of the images and would be overwritten: give another '
+                f'--out-dir'
+            )
+        if target in sources:
+            raise ValueError(
+                f'{sources[target]} and {path} would both be drawn to {target}: '
+                f'predict on them one by one, into folders of their own'
+            )
+        sources[target] = path
+    return [(path, target) for target, path in sources.items()]
+
+
+def find_images(inputs: Iterable[str]) -> Iterator[tuple[Path, Path]]:
     """Yield each image with its path relative to the folder it was found in.
 
     Raises:
@@ -92,30 +135,24 @@ def find_images(inputs: Iterable[str]) -> Iterable[tuple[Path, Path]]:
 
 def build_model(cfg: Config, checkpoint: str) -> nn.Module:
     """Build a config's model in eval mode with a checkpoint's weights and classes."""
-    init_default_scope(cfg.default_scope)
-    cfg.model.backbone.init_cfg = None
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
     meta = load_trained(model, checkpoint).get('dataset_meta')
     if meta is None:  # a bare state dict: the config's own classes
-        dataset = cfg.test_dataloader.dataset
+        dataset = next(iter_datasets(cfg.test_dataloader))
         meta = DATASETS.build({**dataset, 'lazy_init': True}).metainfo
     model.dataset_meta = meta
     return model.to(get_device()).eval()
 
 
 def build_pipeline(cfg: Config) -> Compose:
-    """Build the test pipeline without the steps that need a file or annotations."""
-    steps = [
-        step
-        for step in cfg.test_dataloader.dataset.pipeline
-        if not step['type'].split('.')[-1].startswith('Load')
-    ]
-    return Compose(steps)
+    """Build the test pipeline without the steps that need annotations."""
+    dataset = next(iter_datasets(cfg.test_dataloader))
+    return Compose([s for s in dataset['pipeline'] if 'Annotations' not in s['type']])
 
 
-def predict(model: nn.Module, pipeline: Compose, image: np.ndarray, path: str) -> dict:
-    """Predict on one image (H, W, 3), BGR; return the data sample as a dict."""
-    shape = image.shape[:2]
-    results = dict(img=image, img_path=path, img_id=0, img_shape=shape, ori_shape=shape)
+def predict(model: nn.Module, pipeline: Compose, path: str) -> dict:
+    """Predict on one image file; return the data sample as a dict."""
     with no_grad():
-        return model.test_step(pseudo_collate([pipeline(results)]))[0].to_dict()
+        batch = pseudo_collate([pipeline(dict(img_path=path, img_id=0))])
+        return model.test_step(batch)[0].to_dict()

@@ -1,6 +1,7 @@
 """Predictions as plain JSON, the same for evaluation and inference."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,12 +66,29 @@ def encode(mask: np.ndarray) -> dict:
 
 
 def write_json(path: str | Path, content: object) -> None:
-    """Write JSON so that a reader never sees half a file."""
+    """Write JSON so that a reader never sees half a file.
+
+    A number that is not finite, such as the AP of a class without any object, is
+    written as null: JSON has no NaN.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + '.part')
-    partial.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+    text = json.dumps(_finite(content), indent=1, allow_nan=False)
+    partial.write_text(text + '\n', encoding='utf-8')
     partial.replace(path)
+
+
+def _finite(content: object) -> object:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, np.generic):
+        content = content.item()
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
 
 
 @METRICS.register_module()

@@ -45,11 +45,12 @@ def roi_align_backward(
     if sampling_ratio > 0:
         samples = np.full((k, 2), sampling_ratio)
     else:
-        samples = np.ceil(size / np.array([q, p], dtype)).astype(int).clip(min=0)
+        cells_per_bin = np.nan_to_num(size / np.array([q, p], dtype))
+        samples = np.ceil(cells_per_bin).astype(int).clip(min=0)
 
     bins = grad_output.permute(0, 2, 3, 1).reshape(k, p * q, c).numpy()
-    grad_input = np.zeros((n * h * w, c), dtype)
-    # RoIs with the same number of samples share one matrix of equal rows.
+    order, cells, weights, per_bin = [], [], [], []
+    # RoIs with the same number of samples have rows of the same length.
     for nx, ny in np.unique(samples, axis=0):
         if nx == 0 or ny == 0:  # a RoI without area has no samples
             continue
@@ -58,14 +59,18 @@ def roi_align_backward(
         ys, wy = _axis(corners[chosen, 1], size[chosen, 1], p, ny, h)
         # (rois, P, 1, samples of y, 1) and (rois, 1, Q, 1, samples of x)
         rows = batch[chosen, None, None] * h + ys
-        cells = rows[:, :, None, :, None] * w + xs[:, None, :, None, :]
-        weights = wy[:, :, None, :, None] * wx[:, None, :, None, :]
-        count, per_bin = len(chosen) * p * q, 4 * nx * ny
-        matrix = sparse.csr_matrix(
-            (weights.ravel(), cells.ravel(), np.arange(count + 1) * per_bin),
-            shape=(count, n * h * w),
-        )
-        grad_input += matrix.T @ bins[chosen].reshape(count, c)
+        cells.append((rows[:, :, None, :, None] * w + xs[:, None, :, None, :]).ravel())
+        weights.append((wy[:, :, None, :, None] * wx[:, None, :, None, :]).ravel())
+        per_bin.append(np.full(len(chosen) * p * q, 4 * nx * ny))
+        order.append(chosen)
+    if not order:
+        return grad_output.new_zeros(input_shape)
+    starts = np.concatenate([[0], *per_bin]).cumsum()
+    matrix = sparse.csr_matrix(
+        (np.concatenate(weights), np.concatenate(cells), starts),
+        shape=(len(starts) - 1, n * h * w),
+    )
+    grad_input = matrix.T @ bins[np.concatenate(order)].reshape(-1, c)
     grad = torch.from_numpy(grad_input).view(n, h, w, c)
     return grad.permute(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
 
@@ -93,7 +98,7 @@ def _axis(
     within = (np.arange(samples, dtype=start.dtype) + start.dtype.type(0.5)) * length
     at = start[:, None, None] + bin_index * length + within / start.dtype.type(samples)
     inside = (at >= -1) & (at <= cells)
-    at = at.clip(0, cells - 1)
+    at = np.where(inside, at, 0).clip(0, cells - 1)  # NaN is not inside either
     low = at.astype(np.int64)  # (K, bins, samples)
     high = np.minimum(low + 1, cells - 1)
     share = at - low

@@ -1,16 +1,21 @@
 """mmengine's Runner, made to work on a CPU and to keep the console readable."""
 
+import importlib.util
 import logging
 from pathlib import Path
 
+import torch
 from mmengine.device import get_device
+from mmengine.dist import is_distributed
+from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
-from mmengine.model import revert_sync_batchnorm
+from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.optim import BaseOptimWrapper
 from mmengine.runner import Runner as MMRunner
 from torch import nn
 
 from convnext_backbone.amp import resolve_optim_wrapper
+from convnext_backbone.checkpoints import check_fits, read_checkpoint
 
 # mmengine's reports of the environment, the config and the hooks.
 LOG_FILE_ONLY = ('System environment:', 'Config:', 'Hooks will be executed')
@@ -20,42 +25,48 @@ class Runner(MMRunner):
     """Runner for every tool of the project.
 
     Beyond mmengine's: AMP and SyncBN configs run on a CPU, alone or with several
-    gloo processes, and mmengine's long reports (environment, config, hooks) go to
-    the log file only. The config that it writes into the work dir is the
-    one it was given, so that the file serves on any machine.
+    gloo processes; COCO is evaluated with faster-coco-eval where it is installed; a
+    checkpoint of another model is not resumed; and mmengine's long reports go to the
+    log file only. None of this changes the config, so that the copy in the work dir
+    serves on any machine.
     """
 
     def setup_env(self, env_cfg: dict) -> None:
         """Set up the environment; processes without a GPU talk through gloo."""
-        if get_device() == 'cpu' and env_cfg.get('dist_cfg', {}).get('backend'):
-            dist_cfg = {**env_cfg['dist_cfg'], 'backend': 'gloo'}
-            env_cfg = {**env_cfg, 'dist_cfg': dist_cfg}
+        if self.distributed and get_device() == 'cpu' and not is_distributed():
+            if self.launcher != 'pytorch':
+                raise ValueError(
+                    f'--launcher {self.launcher} needs GPUs and there is none here: '
+                    f'use torchrun and --launcher pytorch for processes on a CPU'
+                )
+            # mmengine's own set-up selects a CUDA device first; it is skipped where
+            # there is a process group already.
+            torch.distributed.init_process_group('gloo')
         super().setup_env(env_cfg)
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
-        """Build mmengine's logger, long messages kept off the console."""
+        """Build mmengine's logger, long reports kept off the console."""
         logger = super().build_logger(*args, **kwargs)
         files = [h for h in logger.handlers if isinstance(h, logging.FileHandler)]
         if files:
+            log_file = Path(files[0].baseFilename)
             for handler in logger.handlers:
                 if handler not in files:
-                    log_file = Path(files[0].baseFilename)
                     handler.setFormatter(_ShortFormatter(handler.formatter, log_file))
         return logger
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Move the model to its device and wrap it in DDP when distributed."""
         if self.distributed and get_device() == 'cpu':
-            self.logger.info('No GPU here: SyncBN becomes BN, one statistic a process')
-            model = revert_sync_batchnorm(model)
-            if model_wrapper_cfg is None:  # without the device ids of the default
-                model_wrapper_cfg = dict(
-                    type='MMDistributedDataParallel',
-                    broadcast_buffers=False,
-                    find_unused_parameters=self.cfg.get(
-                        'find_unused_parameters', False
-                    ),
-                )
+            if any(isinstance(m, nn.SyncBatchNorm) for m in model.modules()):
+                self.logger.info('No GPU here: SyncBN becomes BN in every process')
+                model = revert_sync_batchnorm(model)
+            model_wrapper_cfg = dict(
+                type='MMDistributedDataParallel',
+                device_ids=None,
+                broadcast_buffers=False,
+                find_unused_parameters=self.cfg.get('find_unused_parameters', False),
+            )
         return super().wrap_model(model_wrapper_cfg, model)
 
     def build_optim_wrapper(self, optim_wrapper: BaseOptimWrapper | dict):
@@ -63,6 +74,46 @@ class Runner(MMRunner):
         if isinstance(optim_wrapper, dict):
             optim_wrapper = resolve_optim_wrapper(optim_wrapper)
         return super().build_optim_wrapper(optim_wrapper)
+
+    def build_evaluator(self, evaluator: dict | list | Evaluator) -> Evaluator:
+        """Build the evaluator, with the faster implementation of COCO's metric."""
+        if isinstance(evaluator, dict):
+            evaluator = choose_coco_metric(evaluator)
+        elif isinstance(evaluator, list):
+            evaluator = [choose_coco_metric(metric) for metric in evaluator]
+        return super().build_evaluator(evaluator)
+
+    def resume(self, filename: str, *args, **kwargs) -> None:
+        """Resume training from a checkpoint of this very model.
+
+        Raises:
+            ValueError: The file cannot be read, or is of another model.
+        """
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        check_fits(model, read_checkpoint(filename), filename)
+        super().resume(filename, *args, **kwargs)
+
+
+class TestRunner(Runner):
+    """A Runner that leaves the config of the training in the work dir alone."""
+
+    __test__ = False  # not a test class, whatever pytest takes its name for
+
+    def dump_config(self) -> None:
+        """Write nothing: an evaluation adds metrics and hooks of its own."""
+
+
+def choose_coco_metric(metric: dict) -> dict:
+    """Replace CocoMetric by FasterCocoMetric where that can run; equal numbers."""
+    if not isinstance(metric, dict) or metric.get('type') != 'CocoMetric':
+        return metric
+    if importlib.util.find_spec('faster_coco_eval') is None:
+        return metric
+    from mmdet.registry import METRICS
+
+    if METRICS.get('FasterCocoMetric') is None:  # mmdet before the fork has none
+        return metric
+    return {**metric, 'type': 'FasterCocoMetric'}
 
 
 class _ShortFormatter(logging.Formatter):
@@ -78,8 +129,6 @@ class _ShortFormatter(logging.Formatter):
         for title in LOG_FILE_ONLY:
             if message.startswith(title):
                 record = logging.makeLogRecord(record.__dict__)
-                record.msg, record.args = (
-                    f'{title.rstrip(":")}: see {self.log_file}',
-                    (),
-                )
+                record.msg = f'{title.rstrip(":")}: see {self.log_file}'
+                record.args = ()
         return self.formatter.format(record)

@@ -8,7 +8,7 @@ from mmengine.model import is_model_wrapper
 
 from convnext_backbone.checkpoints import load_trained
 from convnext_backbone.predictions import write_json
-from convnext_backbone.runner import Runner
+from convnext_backbone.runner import TestRunner
 
 
 def test(
@@ -45,13 +45,10 @@ def test(
     if show_dir is not None:
         hook = dict(type='convnext_backbone.ShowResultsHook', out_dir=show_dir)
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
-    # A backbone that is about to be overwritten needs no pretrained weights.
-    cfg.model.backbone.init_cfg = None
-
-    runner = Runner.from_cfg(cfg)
+    runner = TestRunner.from_cfg(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     load_trained(model, checkpoint)
-    metrics = {k: float(v) for k, v in runner.test().items()}
+    metrics = runner.test()
     if is_main_process():
         path = Path(cfg.work_dir, 'metrics.json')
         content = {'config': cfg.filename, 'checkpoint': checkpoint, 'metrics': metrics}

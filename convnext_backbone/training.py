@@ -30,15 +30,17 @@ def train(
         The runner, after training.
 
     Raises:
-        ValueError: The checkpoint to resume from does not exist.
+        ValueError: The checkpoint to resume from does not exist, or is of another
+            model.
     """
-    if amp and cfg.optim_wrapper.type == 'OptimWrapper':
+    if amp and cfg.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
-    if resume == 'auto':
-        cfg.resume, cfg.load_from = True, None
-    elif resume:
+    latest = find_latest_checkpoint(cfg.work_dir) if resume == 'auto' else None
+    if latest is not None:
+        cfg.resume, cfg.load_from = True, latest
+    elif resume and resume != 'auto':
         if not Path(resume).is_file():
             raise ValueError(
                 f'--resume {resume}: no such checkpoint; without a path the latest one '
@@ -46,7 +48,7 @@ def train(
             )
         cfg.resume, cfg.load_from = True, resume
     runner = Runner.from_cfg(cfg)
-    if resume == 'auto' and find_latest_checkpoint(cfg.work_dir) is None:
+    if resume == 'auto' and latest is None:
         runner.logger.warning(
             f'--resume: {cfg.work_dir} holds no checkpoint yet, training from the start'
         )
@@ -63,5 +65,6 @@ def _say_what_was_saved(runner: Runner) -> None:
             best = getattr(hook, 'best_ckpt_path', None)
             if best:
                 score = runner.message_hub.get_info('best_score')
-                logger.info(f'Best checkpoint: {best} ({hook.save_best}: {score:.4f})')
+                name = ', '.join(hook.save_best)
+                logger.info(f'Best checkpoint: {best} ({name}: {score:.4f})')
             logger.info(f'Last checkpoint: {find_latest_checkpoint(runner.work_dir)}')

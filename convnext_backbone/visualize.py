@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import supervision as sv
 
 MIN_SIDE = 448  # pixels; smaller pictures are enlarged, or labels would hide them
+IGNORED = 255  # mmseg's label of pixels that do not count
 GAP = 8
 PAPER = 255
 
@@ -39,11 +39,15 @@ def draw_sample(
     if f'{which}_sem_seg' in sample:
         labels = np.asarray(sample[f'{which}_sem_seg']['data'].cpu())[0]
         return draw_labels(image, labels, classes, colours)
-    instances = sample[f'{which}_instances']
+    instances = sample.get(f'{which}_instances') or {}
+    if 'bboxes' not in instances:  # test data without annotations
+        return image
     boxes = getattr(instances['bboxes'], 'tensor', instances['bboxes']).cpu().numpy()
     masks = instances.get('masks')
     if masks is not None:
-        masks = masks.masks if hasattr(masks, 'masks') else masks.cpu().numpy()
+        # mmdet's ground truth may hold polygons.
+        masks = masks.to_ndarray() if hasattr(masks, 'to_ndarray') else masks.cpu()
+        masks = np.asarray(masks)
     scores = instances.get('scores')
     return draw_instances(
         image,
@@ -69,6 +73,8 @@ def draw_instances(
     score_thr: float = 0.3,
 ) -> np.ndarray:
     """Draw boxes (N, 4) as x1, y1, x2, y2, their masks (N, h, w) and names."""
+    import supervision as sv  # takes a second to load
+
     keep = np.ones(len(boxes), bool) if scores is None else scores >= score_thr
     if not keep.any():
         return image.copy()
@@ -109,13 +115,12 @@ def draw_labels(
     Labels outside the classes (ignored pixels) are left untinted.
     """
     size = image.shape[1], image.shape[0]
-    labels = cv2.resize(labels.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    table = np.zeros((256, 3), np.uint8)
-    table[: len(palette)] = np.asarray(palette, np.uint8)[:, ::-1]
-    known = labels < len(classes)
+    labels = cv2.resize(labels.astype(np.int16), size, interpolation=cv2.INTER_NEAREST)
+    table = np.asarray(palette, np.uint8)[:, ::-1]  # RGB -> BGR
+    known = (labels >= 0) & (labels < len(classes)) & (labels != IGNORED)
+    tint = table[np.where(known, labels, 0)]
     picture = image.copy()
-    mixed = cv2.addWeighted(image, 0.45, table[labels], 0.55, 0)
-    picture[known] = mixed[known]
+    picture[known] = cv2.addWeighted(image, 0.45, tint, 0.55, 0)[known]
     y = 6
     for label in np.unique(labels[known]):
         name = classes[label]

@@ -13,6 +13,7 @@ CASCADE = 'configs/det/cascade_convnext_t_coco.py'
 def parse(*argv: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     cli.add_config_arguments(parser)
+    cli.add_run_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -97,11 +98,31 @@ def test_load_config_applies_options_and_names_the_work_dir(in_root, tmp_path):
     assert cli.load_config(args, splits=()).work_dir == str(tmp_path)
 
 
-def test_fast_coco_evaluation_is_chosen_where_installed(in_root):
-    pytest.importorskip('faster_coco_eval')
-    cfg = cli.load_config(parse(CASCADE), splits=())
-    assert cfg.val_evaluator.type == cfg.test_evaluator.type == 'FasterCocoMetric'
-    assert Config.fromfile(CASCADE).val_evaluator.type == 'CocoMetric'
+def test_a_sibling_of_the_data_root_is_left_alone():
+    cfg = Config(dict(data_root='data/coco', a='data/coco_panoptic/x', b='data/coco/y'))
+    cli.set_data_root(cfg, '/mine')
+    assert (cfg.data_root, cfg.a, cfg.b) == (
+        '/mine/',
+        'data/coco_panoptic/x',
+        '/mine/y',
+    )
+
+
+def test_an_option_without_a_value_is_a_usage_error(capsys):
+    with pytest.raises(SystemExit, match='2'):
+        parse(CASCADE, '--cfg-options', 'lr')
+    assert "takes KEY=VALUE, got 'lr'" in capsys.readouterr().err
+
+
+def test_an_option_that_does_not_fit_is_named(in_root):
+    args = parse(CASCADE, '--cfg-options', 'param_scheduler.7.end=3')
+    with pytest.raises(ValueError, match='--cfg-options does not fit config'):
+        cli.load_config(args, splits=())
+
+
+def test_a_part_of_a_config_is_refused(in_root):
+    with pytest.raises(ValueError, match='has no model: give a config that stands'):
+        cli.load_config(parse('configs/det/_base_/coco.py'), splits=())
 
 
 def test_find_checkpoint_prefers_the_best(tmp_path):

@@ -82,4 +82,4 @@ def test_both_evaluators_agree_on_every_number(tmp_path, scope):
     assert 0.1 < slow['coco/bbox_mAP'] < 0.9
     assert 0.1 < slow['coco/segm_mAP'] < 0.9
     for name, value in slow.items():
-        assert fast[name] == pytest.approx(value, abs=1e-3, nan_ok=True), name
+        assert fast[name] == pytest.approx(value, abs=1e-9, nan_ok=True), name

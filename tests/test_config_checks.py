@@ -3,7 +3,7 @@ import json
 import pytest
 from mmengine.config import Config
 
-from convnext_backbone.config_checks import check_config, iter_datasets
+from convnext_backbone.config_checks import check_config, iter_datasets, iter_heads
 from convnext_backbone.data import make_demo_data
 
 
@@ -71,6 +71,7 @@ def test_a_wrong_class_count_names_the_head_and_the_right_number(in_root, demo):
 
 def test_classes_of_the_data_set_type_count_too(in_root, demo):
     cfg = read(in_root, 'seg/upernet_convnext_t_ade20k', demo)
+    cfg.train_dataloader.dataset.img_suffix = '.png'
     cfg.model.decode_head.num_classes = 7
     with pytest.raises(
         ValueError, match='num_classes=7, but the train data set has 150'
@@ -111,6 +112,52 @@ def test_a_file_that_is_no_coco_json_is_told(in_root, tmp_path):
     cfg = read(in_root, 'det/cascade_convnext_atto_demo', tmp_path / 'd')
     with pytest.raises(ValueError, match=r'train\.json is not a COCO json'):
         check_config(cfg, ('train',))
+
+
+def test_the_auxiliary_head_is_checked_too(in_root):
+    cfg = Config.fromfile('configs/seg/upernet_convnext_t_ade20k.py')
+    cfg.model.backbone.arch = 'base'
+    cfg.model.decode_head.in_channels = [128, 256, 512, 1024]
+    with pytest.raises(ValueError, match=r'model\.auxiliary_head\.in_channels=512'):
+        check_config(cfg, ())
+
+
+def test_wrong_out_indices_have_the_backbones_message(in_root):
+    cfg = Config.fromfile('configs/det/cascade_convnext_t_coco.py')
+    cfg.model.backbone.out_indices = (0, 4)
+    with pytest.raises(ValueError, match='ascending stage numbers from 0 to 3'):
+        check_config(cfg, ())
+
+
+def test_classes_that_are_a_string_are_refused_unless_a_file(in_root, demo, tmp_path):
+    cfg = read(in_root, 'det/mask_convnext_atto_nuclei', demo)
+    cfg.train_dataloader.dataset.update(
+        metainfo=dict(classes='nucleus'),
+        ann_file='annotations/train.json',
+        data_prefix=dict(img='images/training/'),
+    )
+    with pytest.raises(ValueError, match=r"write a tuple, \('nucleus',\)"):
+        check_config(cfg, ('train',))
+    names = tmp_path / 'names.txt'
+    names.write_text('disk\n')
+    cfg.train_dataloader.dataset.metainfo = dict(classes=str(names))
+    check_config(cfg, ('train',))
+
+
+def test_a_suffix_that_no_image_has_is_told(in_root, demo):
+    cfg = read(in_root, 'seg/upernet_convnext_atto_demo', demo)
+    cfg.train_dataloader.dataset.pop('img_suffix')
+    with pytest.raises(ValueError, match=r'holds no \*\.jpg: set img_suffix'):
+        check_config(cfg, ('train',))
+
+
+def test_heads_with_a_count_of_their_own_are_left_alone():
+    model = dict(
+        rpn_head=dict(num_classes=1),
+        bbox_head=dict(num_classes=6),
+        semantic_head=dict(num_classes=183),
+    )
+    assert [name for name, _ in iter_heads(model)] == ['bbox_head']
 
 
 def test_wrapped_data_sets_are_found():

@@ -10,8 +10,7 @@ V2_NAMES = {
     name: f'convnextv2_{name}'
     for name in ('atto', 'femto', 'pico', 'nano', 'tiny', 'base', 'large', 'huge')
 }
-V1_NAMES = {name: f'convnext_{name}' for name in ('tiny', 'small', 'base', 'large')}
-V1_NAMES['xlarge'] = 'convnext_xlarge'
+V1_NAMES = {name: f'convnext_{name}' for name in ARCHS if name != 'huge'}
 
 
 def timm_to_ours(state: dict) -> dict:
@@ -60,14 +59,18 @@ def test_parameter_count_equals_timm(arch, name, use_grn):
     assert ours.depths == tuple(len(s.blocks) for s in theirs.stages)
 
 
-def test_archs_without_a_timm_model_of_their_version_have_its_sizes():
-    # V1 in the sizes of V2 differs by GRN alone: 8 C for layer scale's C a block.
-    for name in ('atto', 'femto', 'pico', 'nano'):
+def test_parameter_count_of_archs_that_timm_has_in_the_other_version_only():
+    for name, use_grn in (('huge', False), ('small', True), ('xlarge', True)):
+        arch = ARCHS[name]
         with torch.device('meta'):
-            v1, v2 = ConvNeXt(name), ConvNeXt(name, use_grn=True)
-        widths = zip(ARCHS[name]['depths'], ARCHS[name]['channels'], strict=True)
-        difference = sum(d * (8 * c - c) for d, c in widths)
-        assert count(v2) - count(v1) == difference
+            theirs = timm.models.convnext.ConvNeXt(
+                depths=arch['depths'],
+                dims=arch['channels'],
+                use_grn=use_grn,
+                ls_init_value=None if use_grn else 1.0,
+            )
+            ours = ConvNeXt(name, use_grn=use_grn)
+        assert count(ours, without=('norm',)) == count(theirs, without=('head.',))
 
 
 @pytest.mark.parametrize('use_grn', [False, True])
@@ -248,20 +251,42 @@ def test_grn_does_not_overflow_in_half_precision():
     torch.testing.assert_close(out.float(), grn.float()(x), rtol=1e-2, atol=1e-2)
 
 
-def test_activations_and_outputs_are_channels_last():
-    model = ConvNeXt(SMALL)
-    formats = []
+@pytest.mark.parametrize('drop_path_rate', [0.0, 0.5])
+def test_activations_and_outputs_are_channels_last(drop_path_rate):
+    torch.manual_seed(0)
+    model = ConvNeXt(SMALL, drop_path_rate=drop_path_rate).train()
+    seen = []
+
+    def note(module, args, out):
+        (x,) = args
+        last = torch.channels_last if isinstance(module, nn.Conv2d) else None
+        if len(x):
+            seen.append(x.is_contiguous(memory_format=last or torch.contiguous_format))
+
     for stage in model.stages:
         for block in stage:
-            block.register_forward_hook(
-                lambda module, args, out: formats.append(
-                    out.is_contiguous(memory_format=torch.channels_last)
-                )
-            )
-    outs = model(torch.randn(2, 3, 64, 64))
-    formats += [o.is_contiguous(memory_format=torch.channels_last) for o in outs]
-    assert len(formats) == 11
-    assert all(formats)
+            block.dwconv.register_forward_hook(note)  # (N, C, H, W)
+            block.norm.register_forward_hook(note)  # (N, H, W, C)
+    outs = model(torch.randn(3, 3, 64, 64))
+    assert len(seen) > 7
+    assert all(seen)
+    assert all(o.is_contiguous(memory_format=torch.channels_last) for o in outs)
+
+
+@pytest.mark.parametrize('autocast', [False, True])
+def test_small_layer_scale_survives_fp16(autocast):
+    torch.manual_seed(0)
+    block = Block(8, layer_scale_init_value=1e-6)
+    x = torch.randn(2, 8, 8, 8)
+    with torch.no_grad():
+        expected = block.branch(x)
+        if autocast:
+            with torch.autocast('cpu', torch.float16):
+                out = block.branch(x)
+        else:
+            out = block.half().branch(x.half())
+    # Folded into the weights, gamma would have made zeros of nearly all of them.
+    assert (out.float() - expected).abs().mean() < 0.1 * expected.abs().mean()
 
 
 @pytest.mark.parametrize(
@@ -380,6 +405,9 @@ def test_frozen_stages(frozen_stages, prefixes):
         (dict(arch=dict(depths=(1, 2))), 'exactly the keys depths and channels'),
         (dict(arch=dict(depths=(1, 2), channels=(8,))), '2 depths and 1 channels'),
         (dict(arch=dict(depths=(0,), channels=(8,))), 'must be positive integers'),
+        (dict(arch=dict(depths=3, channels=96)), 'must be sequences'),
+        (dict(drop_path_rate='0.4'), r'probability in \[0, 1\)'),
+        (dict(layer_scale_init_value=None), 'or 0 for no layer scale'),
         (dict(out_indices=(0, 4)), r'from 0 to 3, such as \(0, 1, 2, 3\)'),
         (dict(out_indices=(2, 1)), 'ascending stage numbers'),
         (dict(out_indices=()), 'ascending stage numbers'),

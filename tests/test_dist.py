@@ -29,8 +29,11 @@ def test_two_processes_train_validate_and_test(tmp_path, config, length):
     # and DDP would wait for their gradients.
     common += ['model.backbone.drop_path_rate=0.9']
     run = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
-    run += ['--master_port=0', '--rdzv-backend=c10d', '--rdzv-endpoint=localhost:0']
-    for tool, extra in (('train', []), ('test', [str(work_dir)])):
+    run += ['--rdzv-backend=c10d', '--rdzv-endpoint=localhost:0']
+    for tool, extra in (
+        ('train', []),
+        ('test', [str(work_dir), '--show-dir', str(tmp_path / 'show')]),
+    ):
         done = subprocess.run(
             [*run, f'tools/{tool}.py', f'configs/{config}', *extra, *common],
             cwd=ROOT,
@@ -39,5 +42,7 @@ def test_two_processes_train_validate_and_test(tmp_path, config, length):
             timeout=600,
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert 'SyncBN becomes BN' in done.stdout + done.stderr
+        assert 'SyncBN becomes BN' in done.stdout + done.stderr
     assert (work_dir / 'metrics.json').is_file()
+    assert len(list((tmp_path / 'show' / 'images').glob('*.png'))) == 3
+    assert (tmp_path / 'show' / 'contact_sheet.png').is_file()

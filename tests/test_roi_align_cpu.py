@@ -38,3 +38,11 @@ def test_no_rois_give_a_zero_gradient():
     out = roi_align_backward(grad, torch.zeros(0, 5), SHAPE, 0.25, 0, True)
     assert out.shape == SHAPE
     assert not out.any()
+
+
+@pytest.mark.parametrize('sampling_ratio', [0, 2])
+def test_rois_that_are_no_numbers_touch_nothing(sampling_ratio):
+    rois = torch.tensor([[0, float('nan'), 0, 9, 9], [1, 0, 0, 9, float('nan')]])
+    grad = torch.ones(2, 5, 3, 3)
+    out = roi_align_backward(grad, rois, SHAPE, 0.25, sampling_ratio, True)
+    assert out.isfinite().all()

@@ -111,7 +111,8 @@ def test_test_reports_metrics_predictions_and_pictures(
     key = 'instances' if config == DET else 'segments'
     assert all(p['height'] == p['width'] == 128 and key in p for p in predictions)
     for path in [tmp_path / 'show' / 'contact_sheet.png'] + [
-        tmp_path / 'show' / 'images' / Path(p['image']).name for p in predictions
+        tmp_path / 'show' / 'images' / f'{Path(p["image"]).name}.png'
+        for p in predictions
     ]:
         picture = cv2.imread(str(path))
         assert picture.shape[1] > picture.shape[0]
@@ -140,8 +141,12 @@ def test_infer_draws_and_describes_and_reports_what_it_cannot_read(
     argv = [config, trained[config], folder, '--out-dir', tmp_path / 'out']
     assert tool('infer', *argv) == 0
     (folder / 'broken.jpg').write_bytes(b'\xff\xd8\xff not an image')
+    _, jpeg = cv2.imencode('.jpg', cv2.imread(str(images[0])))
+    (folder / 'cut.jpg').write_bytes(jpeg.tobytes()[: len(jpeg) // 2])
     assert tool('infer', *argv) == 1
-    assert 'broken.jpg is not an image' in ''.join(capsys.readouterr())
+    said = ''.join(capsys.readouterr())
+    for name in ('broken.jpg', 'cut.jpg'):
+        assert f'{name} cannot be predicted and is skipped' in said
     for name in ('a.png', 'deeper/b.png'):
         picture = cv2.imread(str(tmp_path / 'out' / name))
         assert min(picture.shape[:2]) >= 128
@@ -170,7 +175,8 @@ def test_resume_goes_on_where_training_stopped(
     name = 'epoch_2.pth' if config == DET else 'iter_4.pth'
     assert torch.load(tmp_path / name, weights_only=False)['meta']['iter'] == 4
     (log,) = tmp_path.glob('2*/*.log')
-    assert 'resumed epoch: 1' in log.read_text() or 'iter: 2' in log.read_text()
+    epoch = 1 if config == DET else 0
+    assert f'resumed epoch: {epoch}, iter: 2' in log.read_text()
     # Nothing is left to do, and nothing is done again.
     argv[-2:] = ['--resume']
     assert tool('train', *argv, *options) == 0
@@ -226,6 +232,27 @@ def test_a_checkpoint_of_another_model_is_refused(
     text.write_text('not a checkpoint')
     assert tool('test', SEG, text, *argv) == 1
     assert 'text.pth cannot be read' in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_model_is_not_resumed(
+    trained, demo, in_root, tmp_path, capsys
+):
+    checkpoint = next(trained[DET].glob('best_*.pth'))
+    argv = [SEG, '--data-root', demo, '--work-dir', tmp_path, '--resume', checkpoint]
+    assert tool('train', *argv, '--cfg-options', *QUICK[SEG], *SMALL) == 1
+    assert 'is not of this model' in capsys.readouterr().err
+
+
+def test_an_evaluation_leaves_the_config_of_the_training(
+    trained, demo, in_root, tmp_path
+):
+    path = trained[DET] / Path(DET).name
+    before = path.read_text()
+    assert 'FasterCocoMetric' not in before
+    argv = [DET, trained[DET], '--data-root', demo, '--work-dir', trained[DET]]
+    argv += ['--show-dir', tmp_path]
+    assert tool('test', *argv, '--cfg-options', *SMALL) == 0
+    assert path.read_text() == before
 
 
 def test_an_empty_folder_is_one_message(trained, in_root, tmp_path, capsys):

@@ -13,6 +13,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     cli.add_config_arguments(parser)
+    cli.add_run_arguments(parser)
     cli.add_checkpoint_argument(parser)
     parser.add_argument(
         '--out',
@@ -25,7 +26,6 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar='D',
         help='draw ground truth beside prediction, with a contact sheet',
     )
-    cli.add_launcher_argument(parser)
     return parser.parse_args(argv)
 
 

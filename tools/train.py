@@ -13,6 +13,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     cli.add_config_arguments(parser)
+    cli.add_run_arguments(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -24,7 +25,6 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         '--amp', action='store_true', help='mixed precision, where the config has none'
     )
     parser.add_argument('--seed', type=int, help='random seed (default: drawn, logged)')
-    cli.add_launcher_argument(parser)
     return parser.parse_args(argv)
 
 

@@ -11,4 +11,4 @@ model = dict(
     decode_head=dict(num_classes=5),
     auxiliary_head=dict(num_classes=5),
 )
-default_hooks = dict(checkpoint=dict(interval=500))
+default_hooks = dict(checkpoint=dict(interval=650))

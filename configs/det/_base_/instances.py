@@ -5,6 +5,8 @@ Images keep their size: a Resize of factor 1 only notes the scale, which mmdet n
 A data set's own file inherits this one and adds paths and classes.
 """
 
+_base_ = 'coco.py'
+
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
@@ -24,24 +26,10 @@ test_pipeline = [
     ),
 ]
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
+    batch_sampler=None,
     dataset=dict(
-        type='CocoDataset',
-        filter_cfg=dict(filter_empty_gt=True),
-        pipeline=train_pipeline,
+        filter_cfg=dict(_delete_=True, filter_empty_gt=True), pipeline=train_pipeline
     ),
 )
-val_dataloader = dict(
-    batch_size=4,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='CocoDataset', test_mode=True, pipeline=test_pipeline),
-)
+val_dataloader = dict(batch_size=4, dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='CocoMetric', metric=['bbox', 'segm'])
-test_evaluator = val_evaluator

@@ -1,7 +1,9 @@
-"""Pipelines and loaders for small models in crops of 256, batch 8, ADE20K's layout.
+"""Pipelines and loaders for small models in crops of 256, batch 4, ADE20K's layout.
 
 A data set's own file inherits this one and adds its root and classes.
 """
+
+_base_ = 'ade20k.py'
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -22,34 +24,11 @@ test_pipeline = [
     dict(type='LoadAnnotations', reduce_zero_label=True),  # keeps its own size
     dict(type='PackSegInputs'),
 ]
+dataset = dict(type='BaseSegDataset', reduce_zero_label=True)
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(
-        type='BaseSegDataset',
-        reduce_zero_label=True,
-        data_prefix=dict(
-            img_path='images/training', seg_map_path='annotations/training'
-        ),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(dataset, pipeline=train_pipeline),
 )
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='BaseSegDataset',
-        reduce_zero_label=True,
-        data_prefix=dict(
-            img_path='images/validation', seg_map_path='annotations/validation'
-        ),
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(num_workers=2, dataset=dict(dataset, pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

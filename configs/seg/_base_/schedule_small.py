@@ -1,14 +1,14 @@
-"""AdamW with one poly decay, for small models from scratch; by iterations, batch 8.
+"""AdamW with one poly decay, for small models from scratch; by iterations, batch 4.
 
 The decay ends where training does: it follows ``train_cfg.max_iters``.
 """
 
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=2000, val_interval=500)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=1300, val_interval=650)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=100),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=0),
 ]
 optim_wrapper = dict(
     type='OptimWrapper',
@@ -16,4 +16,4 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_decay_mult=0.0, flat_decay_mult=0.0, bypass_duplicate=True),
     clip_grad=dict(max_norm=5.0),
 )
-auto_scale_lr = dict(enable=False, base_batch_size=8)
+auto_scale_lr = dict(enable=False, base_batch_size=4)
