@@ -153,12 +153,23 @@ def test_detectors_equal_mmdets_own_but_for_the_backbone(ours, theirs):
     if not path.is_file():
         pytest.skip('mmdet was installed without its configs')
     reference = Config.fromfile(path, import_custom_modules=False)
-    for cfg in (mine, reference):
-        cfg.model.pop('backbone')
+    backbones = [cfg.model.pop('backbone') for cfg in (mine, reference)]
+    for key in ('arch', 'drop_path_rate', 'layer_scale_init_value'):
+        assert backbones[0][key] == backbones[1][key]
     assert mine.model.to_dict() == reference.model.to_dict()
-    for key in ('train_cfg', 'param_scheduler'):
-        assert len(mine[key]) == len(reference[key])
+    assert mine.train_cfg.max_epochs == reference.train_cfg.max_epochs
     assert mine.param_scheduler == reference.param_scheduler
+    for split in ('train', 'val', 'test'):
+        steps = [
+            [
+                {k: v for k, v in step.items() if k != 'backend_args'}
+                for step in pipeline
+            ]
+            for pipeline in (
+                cfg[f'{split}_dataloader'].dataset.pipeline for cfg in (mine, reference)
+            )
+        ]
+        assert steps[0] == steps[1]
 
 
 def test_the_segmentor_equals_mmsegs_own_but_for_the_backbone():

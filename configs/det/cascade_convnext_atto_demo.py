@@ -15,4 +15,4 @@ model = dict(
         mask_head=dict(num_classes=6),
     )
 )
-train_cfg = dict(max_epochs=3, val_interval=1)
+train_cfg = dict(max_epochs=3, val_interval=3)

@@ -12,4 +12,4 @@ model = dict(
     decode_head=dict(num_classes=7),
     auxiliary_head=dict(num_classes=7),
 )
-default_hooks = dict(checkpoint=dict(interval=650))
+default_hooks = dict(checkpoint=dict(interval=1050))

@@ -57,7 +57,7 @@ def demo_scene(split: str, number: int, *, size: int, seed: int) -> scenes.Scene
 def make_demo_data(
     out_dir: str | Path,
     *,
-    train: int = 720,
+    train: int = 660,
     val: int = 90,
     size: int = 192,
     seed: int = 0,

@@ -9,13 +9,15 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', reduce_zero_label=True),
     dict(
-        type='RandomResize', scale=(1024, 1024), ratio_range=(0.5, 1.5), keep_ratio=True
+        type='RandomResize',
+        scale=(1024, 1024),
+        ratio_range=(0.75, 1.5),
+        keep_ratio=True,
     ),
     dict(type='RandomCrop', crop_size=(256, 256), cat_max_ratio=0.75),
     dict(
         type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']
     ),
-    dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [

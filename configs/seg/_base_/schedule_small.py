@@ -3,7 +3,7 @@
 The decay ends where training does: it follows ``train_cfg.max_iters``.
 """
 
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=1300, val_interval=650)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=2100, val_interval=1050)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
@@ -12,7 +12,7 @@ param_scheduler = [
 ]
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=1.5e-3, betas=(0.9, 0.999), weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, flat_decay_mult=0.0, bypass_duplicate=True),
     clip_grad=dict(max_norm=5.0),
 )
