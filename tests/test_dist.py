@@ -21,10 +21,10 @@ ROOT = Path(__file__).parents[1]
 )
 def test_two_processes_train_validate_and_test(tmp_path, config, length):
     data, work_dir = tmp_path / 'data', tmp_path / 'work'
-    make_demo_data(data, train=4, val=3, size=128)
+    make_demo_data(data, train=8, val=3, size=128)
     common = ['--data-root', str(data), '--work-dir', str(work_dir)]
     common += ['--launcher', 'pytorch', '--cfg-options', length]
-    common += ['train_cfg.val_interval=1', 'train_dataloader.batch_size=1']
+    common += ['train_cfg.val_interval=1', 'train_dataloader.batch_size=2']
     # Nearly every block dropped: some step leaves blocks without a kept sample,
     # and DDP would wait for their gradients.
     common += ['model.backbone.drop_path_rate=0.9']
