@@ -211,9 +211,9 @@ def test_small_models_learn_from_one_step(name):
     if name.startswith('det'):
         from mmdet.testing import demo_mm_inputs
 
-        shapes, classes = [[3, 128, 128]] * 2, [len(cfg.metainfo.classes)] * 2
-        data = demo_mm_inputs(2, shapes, num_items=[4, 4], num_classes=classes[0] + 1,
-                              with_mask=True)  # fmt: skip
+        data = demo_mm_inputs(2, (3, 128, 128), num_items=[4, 4], with_mask=True)
+        for sample in data['data_samples']:
+            sample.gt_instances.labels %= len(cfg.metainfo.classes)
     else:
         from mmengine.structures import PixelData
         from mmseg.structures import SegDataSample
