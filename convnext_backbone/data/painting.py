@@ -99,6 +99,7 @@ def _steep(wave: np.ndarray) -> np.ndarray:
     return np.clip(0.5 + 1.5 * wave, 0, 1)
 
 
+# In the order of the classes: the usual texture of each.
 TEXTURES = (_rings, _stripes, _checks, _gradient, _marble, _dots)
 
 
