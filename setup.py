@@ -27,7 +27,7 @@ ONEDL = [
     'supervision>=0.25',
     'tensorboard',
 ]
-TEST = ['codespell', 'pytest>=8', 'ruff>=0.15']
+TEST = ['codespell', 'pytest>=8', 'ruff>=0.15', 'transformers>=4.40']
 
 setup(
     name='convnext_backbone',
@@ -38,6 +38,14 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['convnext_backbone', 'convnext_backbone.*']),
     python_requires='>=3.10',
-    install_requires=['torch>=2.4', 'torchvision>=0.19', 'timm>=1.0'],
+    install_requires=[
+        'torch>=2.5',
+        'torchvision>=0.20',
+        'timm>=1.0',
+        'filelock',
+        'huggingface_hub>=1.0',
+        'safetensors>=0.4',
+        'tqdm',
+    ],
     extras_require={'onedl': ONEDL, 'test': TEST},
 )

@@ -6,8 +6,9 @@ makes sure that ``mmcv.ops`` can be imported where mmcv has no compiled ops
 registered when a config first asks for one.
 """
 
-from convnext_backbone import mmcv_ops
+from convnext_backbone import mmcv_ops, safe_mmengine
 
 __version__ = '0.1.0'
 
 mmcv_ops.install()
+safe_mmengine.install()

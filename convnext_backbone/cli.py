@@ -17,6 +17,8 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 from mmengine.config import Config, DictAction
 from mmengine.runner import find_latest_checkpoint
 
+from convnext_backbone import checkpoints
+from convnext_backbone.checkpoints.sources import WEIGHTS, is_remote, split_fragment
 from convnext_backbone.config_checks import check_config
 
 PACKAGE = Path(__file__).parent
@@ -30,7 +32,8 @@ def run(main: Callable[[], int]) -> int:
     traceback.
 
     Returns:
-        The exit status: ``main``'s own, 1 after an error, 130 after Ctrl-C.
+        The exit status: ``main``'s own, 1 after an error, 2 when a checkpoint file is
+        damaged or unsafe, 130 after Ctrl-C.
     """
     try:
         return main()
@@ -41,7 +44,7 @@ def run(main: Callable[[], int]) -> int:
         if isinstance(error, ValueError) and not _raised_here(error):
             raise
         print(f'error: {error}', file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, checkpoints.CheckpointError) else 1
 
 
 def _raised_here(error: BaseException | None) -> bool:
@@ -181,34 +184,55 @@ def _replace_prefix(value: object, old: str, new: str) -> object:
 
 
 def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
-    """Add CHECKPOINT: a file, or a work dir that holds some."""
+    """Add CHECKPOINT: a file, a work dir that holds some, or a name to fetch."""
     parser.add_argument(
         'checkpoint',
         metavar='CHECKPOINT',
-        help='a .pth file, or a work dir: its best checkpoint, or else its last',
+        help='a file; a work dir: its best checkpoint, or else its last; a URL or '
+        'meta:// name',
     )
+    add_trust_argument(parser)
+
+
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --trust-checkpoint, which takes effect as soon as it is parsed."""
+    parser.add_argument(
+        '--trust-checkpoint',
+        action=_Trust,
+        nargs=0,
+        help='unpickle checkpoints whatever they hold: such a file can run any code as '
+        'you, so only for files whose maker you trust; without it nothing but tensors '
+        'and plain containers is read',
+    )
+
+
+class _Trust(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        checkpoints.trust()
 
 
 def find_checkpoint(path: str) -> str:
     """Return the checkpoint file that ``path`` means.
 
     Args:
-        path: A checkpoint, or a work dir: its newest ``best_*.pth``, or else the one
-            named in ``last_checkpoint``.
+        path: A checkpoint; a work dir: its newest ``best_*.pth``, or else the one
+            named in ``last_checkpoint``; or anything that
+            :func:`convnext_backbone.checkpoints.load` fetches, which stays as it is.
 
     Raises:
         ValueError: There is no such file, or no checkpoint in the folder.
     """
-    if Path(path).is_file():
+    location = split_fragment(path)[0]
+    folder, fragment = Path(location), path[len(location) :]
+    if is_remote(path) or folder.is_file() or (folder / WEIGHTS[0]).is_file():
         return path
-    if not Path(path).is_dir():
+    if not folder.is_dir():
         raise ValueError(
-            f'checkpoint {path} does not exist: give a .pth file or a work dir'
+            f'checkpoint {location} does not exist: give a file, a work dir, a URL, or '
+            f'a name such as meta://coco/cascade_mask_rcnn_convnext_tiny_1k_3x'
         )
-    best = sorted(Path(path).glob('best_*.pth'), key=lambda p: p.stat().st_mtime)
-    if best:
-        return str(best[-1])
-    last = find_latest_checkpoint(path)
+    best = sorted(folder.glob('best_*.pth'), key=lambda p: p.stat().st_mtime)
+    last = str(best[-1]) if best else find_latest_checkpoint(location)
     if last is None:
-        raise ValueError(f'work dir {path} holds no checkpoint (.pth): train first')
-    return last
+        raise ValueError(f'work dir {location} holds no checkpoint (.pth): train first')
+    return last + fragment

@@ -11,7 +11,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope, init_default_scope
 
-from convnext_backbone.convnext import parse_arch, parse_out_indices
+from convnext_backbone.archs import parse_arch, parse_out_indices
 
 # The classes of larger files are checked when the data set is loaded: parsing
 # COCO's train2017 twice would cost a quarter of a minute at every start.

@@ -15,8 +15,7 @@ from mmengine.utils import track_iter_progress
 from PIL import Image
 from torch import nn, no_grad
 
-from convnext_backbone import visualize
-from convnext_backbone.checkpoints import load_trained
+from convnext_backbone import checkpoints, visualize
 from convnext_backbone.config_checks import iter_datasets
 from convnext_backbone.predictions import to_json, write_json
 
@@ -43,6 +42,7 @@ def infer(
         ValueError: An input does not exist, a folder holds no image, or the
             checkpoint does not fit the config.
     """
+    checkpoints.fetch(checkpoint)  # a missing one is told before all else
     jobs = plan_outputs(find_images(inputs), Path(out_dir))
     logger = MMLogger.get_instance('infer', logger_name='mmengine')
     model = build_model(cfg, checkpoint)
@@ -137,7 +137,7 @@ def build_model(cfg: Config, checkpoint: str) -> nn.Module:
     """Build a config's model in eval mode with a checkpoint's weights and classes."""
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
-    meta = load_trained(model, checkpoint).get('dataset_meta')
+    meta = checkpoints.load(model, checkpoint, strict=True).dataset_meta
     if meta is None:  # a bare state dict: the config's own classes
         dataset = next(iter_datasets(cfg.test_dataloader))
         meta = DATASETS.build({**dataset, 'lazy_init': True}).metainfo

@@ -10,6 +10,7 @@ from mmengine.registry import METRICS as ROOT_METRICS
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as ROOT_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as ROOT_OPTIM_WRAPPERS
+from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
 MODELS = Registry(
@@ -41,4 +42,10 @@ METRICS = Registry(
     parent=ROOT_METRICS,
     scope='convnext_backbone',
     locations=['convnext_backbone.predictions'],
+)
+WEIGHT_INITIALIZERS = Registry(
+    'weight initializer',
+    parent=ROOT_WEIGHT_INITIALIZERS,
+    scope='convnext_backbone',
+    locations=['convnext_backbone.checkpoints.loading'],
 )

@@ -9,13 +9,14 @@ from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import BaseOptimWrapper
 from mmengine.runner import Runner as MMRunner
+from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
+from convnext_backbone import checkpoints
 from convnext_backbone.amp import resolve_optim_wrapper
-from convnext_backbone.checkpoints import check_fits, read_checkpoint
 
 # mmengine's reports of the environment, the config and the hooks.
 LOG_FILE_ONLY = ('System environment:', 'Config:', 'Hooks will be executed')
@@ -25,10 +26,10 @@ class Runner(MMRunner):
     """Runner for every tool of the project.
 
     Beyond mmengine's: AMP and SyncBN configs run on a CPU, alone or with several
-    gloo processes; COCO is evaluated with faster-coco-eval where it is installed; a
-    checkpoint of another model is not resumed; and mmengine's long reports go to the
-    log file only. None of this changes the config, so that the copy in the work dir
-    serves on any machine.
+    gloo processes; COCO is evaluated with faster-coco-eval where it is installed;
+    checkpoints are read without running code, of any family, and must fit; and
+    mmengine's long reports go to the log file only. None of this changes the config,
+    so that the copy in the work dir serves on any machine.
     """
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -83,15 +84,24 @@ class Runner(MMRunner):
             evaluator = [choose_coco_metric(metric) for metric in evaluator]
         return super().build_evaluator(evaluator)
 
-    def resume(self, filename: str, *args, **kwargs) -> None:
-        """Resume training from a checkpoint of this very model.
+    def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
+        """Load a checkpoint of any family; to resume, one of this very model.
 
         Raises:
-            ValueError: The file cannot be read, or is of another model.
+            ValueError: The file cannot be read, or does not fit.
         """
-        model = self.model.module if is_model_wrapper(self.model) else self.model
-        check_fits(model, read_checkpoint(filename), filename)
-        super().resume(filename, *args, **kwargs)
+        checkpoint = checkpoints.read_checkpoint(filename)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        strict = True if self._resume else 'auto'
+        checkpoints.apply(self.model, checkpoint, filename, strict=strict)
+        self._has_loaded = True
+        return checkpoint
+
+    def _init_model_weights(self) -> None:
+        """Initialise the weights, unless a checkpoint is about to replace them all."""
+        if self._resume and (self._load_from or find_latest_checkpoint(self.work_dir)):
+            return
+        super()._init_model_weights()
 
 
 class TestRunner(Runner):

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
 
-from convnext_backbone.checkpoints import load_trained
+from convnext_backbone import checkpoints
 from convnext_backbone.predictions import write_json
 from convnext_backbone.runner import TestRunner
 
@@ -32,6 +32,7 @@ def test(
     Raises:
         ValueError: ``out`` has another suffix, or the checkpoint does not fit.
     """
+    checkpoints.fetch(checkpoint)  # a missing one is told before all else
     cfg.load_from, cfg.resume = None, False
     evaluators = cfg.test_evaluator
     evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
@@ -47,7 +48,7 @@ def test(
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
     runner = TestRunner.from_cfg(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    load_trained(model, checkpoint)
+    checkpoints.load(model, checkpoint, strict=True)
     metrics = runner.test()
     if is_main_process():
         path = Path(cfg.work_dir, 'metrics.json')

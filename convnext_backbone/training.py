@@ -7,13 +7,18 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import MMLogger
 from mmengine.runner import find_latest_checkpoint
 
+from convnext_backbone.checkpoints import fetch
 from convnext_backbone.runner import Runner
+
+# What an init_cfg is that loads a file.
+PRETRAINED = ('convnext_backbone.Checkpoint', 'Pretrained')
 
 
 def train(
     cfg: Config,
     *,
     resume: str | None = None,
+    init: str | None = None,
     amp: bool = False,
     seed: int | None = None,
 ) -> Runner:
@@ -23,6 +28,8 @@ def train(
         cfg: A config that :func:`convnext_backbone.cli.load_config` returned.
         resume: 'auto' continues from the latest checkpoint in the work dir (and
             starts afresh when there is none), a path from that checkpoint.
+        init: Checkpoint to start from, in place of the config's: what
+            :func:`convnext_backbone.checkpoints.load` takes.
         amp: Train in mixed precision where the config does not ask for it.
         seed: Random seed of the run; None draws one, which the log states.
 
@@ -30,13 +37,15 @@ def train(
         The runner, after training.
 
     Raises:
-        ValueError: The checkpoint to resume from does not exist, or is of another
-            model.
+        ValueError: A checkpoint cannot be had, or is of another model.
     """
     if amp and cfg.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
+    if init is not None:
+        cfg.load_from = init
+        drop_pretrained(cfg.model)
     latest = find_latest_checkpoint(cfg.work_dir) if resume == 'auto' else None
     if latest is not None:
         cfg.resume, cfg.load_from = True, latest
@@ -47,6 +56,8 @@ def train(
                 f'in the work dir is taken'
             )
         cfg.resume, cfg.load_from = True, resume
+    if not cfg.get('resume'):
+        fetch_pretrained(cfg)
     runner = Runner.from_cfg(cfg)
     if resume == 'auto' and latest is None:
         runner.logger.warning(
@@ -55,6 +66,34 @@ def train(
     runner.train()
     _say_what_was_saved(runner)
     return runner
+
+
+def fetch_pretrained(cfg: Config) -> None:
+    """Get what a config starts from, to hear of a missing file before all else.
+
+    Raises:
+        ValueError: It cannot be had.
+    """
+    if cfg.get('load_from'):
+        fetch(cfg.load_from)
+    init_cfg = cfg.model.get('backbone', {}).get('init_cfg')
+    if not isinstance(init_cfg, dict) or init_cfg.get('type') != PRETRAINED[0]:
+        return
+    try:
+        fetch(init_cfg.source, init_cfg.get('sha256'))
+    except ValueError as error:
+        raise type(error)(
+            f"{error}. The config's backbone starts from it: give other weights with "
+            f'--init, or start from random ones with --cfg-options '
+            f'model.backbone.init_cfg=None'
+        ) from error
+
+
+def drop_pretrained(model: dict) -> None:
+    """Take the pretrained weights out of a model config's backbone."""
+    init_cfg = model.get('backbone', {}).get('init_cfg')
+    if isinstance(init_cfg, dict) and init_cfg.get('type') in PRETRAINED:
+        model['backbone']['init_cfg'] = None
 
 
 def _say_what_was_saved(runner: Runner) -> None:

@@ -128,7 +128,7 @@ def test_a_part_of_a_config_is_refused(in_root):
 def test_find_checkpoint_prefers_the_best(tmp_path):
     with pytest.raises(ValueError, match='holds no checkpoint'):
         cli.find_checkpoint(str(tmp_path))
-    with pytest.raises(ValueError, match='does not exist: give a .pth file'):
+    with pytest.raises(ValueError, match='does not exist: give a file, a work dir'):
         cli.find_checkpoint(str(tmp_path / 'epoch_9.pth'))
     last = tmp_path / 'epoch_2.pth'
     last.touch()

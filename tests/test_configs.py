@@ -26,6 +26,10 @@ PUBLISHED = {
         lr=1e-4, rate=0.9, type='stage_wise', drop_path=0.4, result='46.0 mIoU'
     ),
 }
+# The weights without averaging: recipes start from them.
+PRETRAINED = dict(
+    type='convnext_backbone.Checkpoint', source='meta://convnext_tiny_1k_224'
+)
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +88,7 @@ def test_published_hyperparameters(name):
     )
     assert 'clip_grad' not in optim
     assert cfg.model.backbone.arch == 'tiny'
+    assert cfg.model.backbone.init_cfg == PRETRAINED
     assert cfg.model.backbone.drop_path_rate == published['drop_path']
     assert cfg.model.backbone.layer_scale_init_value == 1.0
     assert cfg.train_dataloader.batch_size == 2

@@ -230,8 +230,8 @@ def test_a_checkpoint_of_another_model_is_refused(
     assert 'is not of this model' in capsys.readouterr().err
     text = tmp_path / 'text.pth'
     text.write_text('not a checkpoint')
-    assert tool('test', SEG, text, *argv) == 1
-    assert 'text.pth cannot be read' in capsys.readouterr().err
+    assert tool('test', SEG, text, *argv) == 2
+    assert 'text.pth is text, not weights' in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_model_is_not_resumed(

@@ -22,6 +22,14 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help='continue from a checkpoint (default: the latest one in the work dir)',
     )
     parser.add_argument(
+        '--init',
+        metavar='SOURCE',
+        help="checkpoint to start from, in place of the config's: a file, a work "
+        'dir, a URL, or a name such as meta://convnext_tiny_1k_224, '
+        'timm://convnext_tiny.fb_in22k or hf://facebook/convnext-tiny-224',
+    )
+    cli.add_trust_argument(parser)
+    parser.add_argument(
         '--amp', action='store_true', help='mixed precision, where the config has none'
     )
     parser.add_argument('--seed', type=int, help='random seed (default: drawn, logged)')
@@ -32,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool and return its exit status."""
     args = parse_args(argv)
     cfg = cli.load_config(args, splits=('train', 'val'))
-    train(cfg, resume=args.resume, amp=args.amp, seed=args.seed)
+    init = cli.find_checkpoint(args.init) if args.init else None
+    train(cfg, resume=args.resume, init=init, amp=args.amp, seed=args.seed)
     return 0
 
 

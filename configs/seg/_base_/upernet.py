@@ -18,6 +18,9 @@ model = dict(
         arch='tiny',
         drop_path_rate=0.4,
         layer_scale_init_value=1.0,
+        init_cfg=dict(
+            type='convnext_backbone.Checkpoint', source='meta://convnext_tiny_1k_224'
+        ),
     ),
     decode_head=dict(
         type='UPerHead',

@@ -1,0 +1,160 @@
+"""Writes a checkpoint of any family as a file of another."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from convnext_backbone.checkpoints.families import Weights, parse, unwrap
+from convnext_backbone.checkpoints.keymaps import from_ours, to_their_shape
+from convnext_backbone.checkpoints.loading import read_checkpoint
+from convnext_backbone.checkpoints.reading import read_file
+from convnext_backbone.checkpoints.sources import fetch, split_fragment
+
+TARGETS = ('meta', 'timm', 'hf', 'torchvision', 'mmpretrain', 'ours')
+PICKLES = ('.pth', '.pt', '.bin')
+# timm builds these archs with 1x1 convolutions, the larger ones with linears.
+CONV_MLP_ARCHS = ('atto', 'femto', 'pico', 'nano')
+# In a file of ours: the family whose 1x1 convolutions became linears.
+CONV_MLP_MARK = 'conv_mlp_of'
+
+
+def convert(
+    source: str, target: str | Path, to: str, *, force: bool = False
+) -> tuple[int, list[str]]:
+    """Convert a checkpoint and write it, whole or not at all.
+
+    Args:
+        source: What :func:`~.loading.load` takes.
+        target: File to write, ``.safetensors``, ``.pth``, ``.pt`` or ``.bin``.
+        to: One of :data:`TARGETS`.
+        force: Replace ``target`` if it exists.
+
+    Returns:
+        The number of weights written, and the names in the source that the family
+        has no place for and which are therefore left out.
+
+    Raises:
+        ValueError: The source cannot be read or is not a ConvNeXt, the family has no
+            such model, or ``target`` exists or has another suffix.
+    """
+    target = Path(target)
+    if to not in TARGETS:
+        raise ValueError(
+            f'family {to!r} is unknown: expected one of {", ".join(TARGETS)}'
+        )
+    if target.suffix not in ('.safetensors', *PICKLES):
+        raise ValueError(
+            f'{target}: expected a name that ends in .safetensors or in '
+            f'{", ".join(PICKLES)}'
+        )
+    if target.exists() and not force:
+        raise ValueError(
+            f'{target} exists: give another name, or --force to replace it'
+        )
+    checkpoint = read_checkpoint(source)
+    state, part = unwrap(checkpoint, split_fragment(source)[1], source)
+    weights = parse(state, part, source)
+    conv_mlp = _conv_mlp_of(weights) or _read_mark(checkpoint, source)
+    converted, left_out = rename(weights, to, conv_mlp == to)
+    contents: dict = {'state_dict': converted}
+    if conv_mlp:
+        contents[CONV_MLP_MARK] = conv_mlp
+    if isinstance(checkpoint.get('meta'), Mapping):
+        contents['meta'] = dict(checkpoint['meta'])
+    if to in ('timm', 'hf', 'torchvision'):
+        contents = converted
+    elif to == 'meta' and weights.kind in ('classifier', 'backbone'):
+        contents = {'model': converted}
+    _write(target, contents, converted)
+    return len(converted), left_out
+
+
+def rename(
+    weights: Weights, to: str, conv_mlp: bool = False
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Give weights the names and shapes of a family.
+
+    Args:
+        weights: What :func:`~.families.parse` found.
+        to: One of :data:`TARGETS`.
+        conv_mlp: Write a block's linears as 1x1 convolutions, which timm and
+            mmpretrain have as a variant.
+
+    Returns:
+        The renamed weights, and the names in the source that were left out.
+
+    Raises:
+        ValueError: The family has no such model.
+    """
+    if to == 'torchvision' and weights.use_grn:
+        raise ValueError(
+            'torchvision has no ConvNeXt V2: convert to timm or hf, which have it'
+        )
+    dense = weights.kind in ('detector', 'segmentor')
+    stage_norms = any(re.match(r'norm\d', key) for key in weights.backbone)
+    table = 'meta' if to == 'ours' else to
+    if to == 'mmpretrain' and stage_norms:
+        table = 'mmpretrain_dense'
+    conv_mlp = conv_mlp or (to == 'timm' and weights.arch in CONV_MLP_ARCHS)
+    prefix = (
+        'backbone.' if to == 'mmpretrain' or (dense and to in ('meta', 'ours')) else ''
+    )
+    classifier = 'head.weight' in weights.backbone
+    if to == 'hf' and classifier:
+        prefix = 'convnextv2.' if weights.use_grn else 'convnext.'
+    renamed, left_out = {}, list(weights.unknown)
+    for key, tensor in weights.backbone.items():
+        name = from_ours(key, table)
+        if name is None:
+            left_out.append(key)
+            continue
+        beside = key.startswith('head.') and to in ('hf', 'mmpretrain')
+        name = name if beside else prefix + name
+        renamed[name] = to_their_shape(key, tensor, table, conv_mlp)
+    if dense and to in ('meta', 'ours', 'mmpretrain'):
+        renamed.update(weights.others)
+    else:
+        left_out += list(weights.others)
+    return renamed, left_out
+
+
+def _conv_mlp_of(weights: Weights) -> str | None:
+    """Return the family, if its blocks hold 1x1 convolutions in place of linears."""
+    shapes = (s for key, s in weights.reshaped.items() if '.pwconv' in key)
+    return weights.family if any(len(shape) == 4 for shape in shapes) else None
+
+
+def _read_mark(checkpoint: Mapping, source: str) -> str | None:
+    """Return the mark that :func:`convert` left in a file of ours."""
+    if CONV_MLP_MARK in checkpoint:
+        return checkpoint[CONV_MLP_MARK]
+    try:
+        with safe_open(fetch(source), 'pt') as file:
+            return (file.metadata() or {}).get(CONV_MLP_MARK)
+    except SafetensorError:  # not of this format
+        return None
+
+
+def _write(target: Path, contents: dict, state: dict[str, Tensor]) -> None:
+    """Write a checkpoint beside its place, prove that it reads back equal, move it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f'.{target.name}.{os.getpid()}.partial')
+    try:
+        if target.suffix == '.safetensors':
+            own = {k: v.contiguous().clone() for k, v in state.items()}
+            mark = {k: v for k, v in contents.items() if k == CONV_MLP_MARK}
+            save_file(own, partial, metadata={'format': 'pt', **mark})
+        else:
+            torch.save(contents, partial)
+        written, _ = unwrap(read_file(partial), None, str(target))
+        assert written.keys() == state.keys()
+        assert all(torch.equal(written[k], v) for k, v in state.items())
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
