@@ -223,8 +223,9 @@ def find_checkpoint(path: str) -> str:
         ValueError: There is no such file, or no checkpoint in the folder.
     """
     location = split_fragment(path)[0]
-    folder, fragment = Path(location), path[len(location) :]
-    if is_remote(path) or folder.is_file() or (folder / WEIGHTS[0]).is_file():
+    folder, fragment = Path(location).expanduser(), path[len(location) :]
+    holds_weights = any((folder / name).is_file() for name in WEIGHTS)
+    if is_remote(path) or folder.is_file() or holds_weights:
         return path
     if not folder.is_dir():
         raise ValueError(
@@ -232,7 +233,7 @@ def find_checkpoint(path: str) -> str:
             f'a name such as meta://coco/cascade_mask_rcnn_convnext_tiny_1k_3x'
         )
     best = sorted(folder.glob('best_*.pth'), key=lambda p: p.stat().st_mtime)
-    last = str(best[-1]) if best else find_latest_checkpoint(location)
+    last = str(best[-1]) if best else find_latest_checkpoint(str(folder))
     if last is None:
         raise ValueError(f'work dir {location} holds no checkpoint (.pth): train first')
     return last + fragment

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from mmengine.logging import MMLogger
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, PretrainedInit
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -26,6 +26,12 @@ from convnext_backbone.registry import MODELS
 __all__ = ['ARCHS', 'GRN', 'Block', 'ConvNeXt', 'LayerNorm2d']
 
 CHECKPOINT_INIT = 'convnext_backbone.Checkpoint'
+MMENGINE_PRETRAINED = (
+    'Pretrained',
+    'PretrainedInit',
+    'mmengine.Pretrained',
+    PretrainedInit,
+)
 STEM_STRIDE = 4
 NORM_EPS = 1e-6
 
@@ -308,9 +314,15 @@ class ConvNeXt(BaseModule):
 
 
 def load_with_proof(init_cfg: dict | list | None) -> dict | list | None:
-    """Replace mmengine's 'Pretrained', which loads nothing in silence, by ours."""
-    if isinstance(init_cfg, list):
-        return [load_with_proof(cfg) for cfg in init_cfg]
-    if init_cfg and init_cfg.get('type') == 'Pretrained':
-        return dict(type=CHECKPOINT_INIT, source=init_cfg['checkpoint'])
+    """Replace mmengine's 'Pretrained', which loads nothing in silence, by ours.
+
+    As with mmengine, a checkpoint is loaded after all other initialisation.
+    """
+    if isinstance(init_cfg, list | tuple):
+        configs = [load_with_proof(cfg) for cfg in init_cfg]
+        return sorted(configs, key=lambda cfg: cfg['type'] == CHECKPOINT_INIT)
+    if init_cfg and init_cfg.get('type') in MMENGINE_PRETRAINED:
+        prefix = (init_cfg.get('prefix') or '').rstrip('.')
+        source = init_cfg['checkpoint'] + (f'#{prefix}' if prefix else '')
+        return dict(type=CHECKPOINT_INIT, source=source)
     return init_cfg

@@ -9,7 +9,7 @@ from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
-from mmengine.model import revert_sync_batchnorm
+from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.optim import BaseOptimWrapper
 from mmengine.runner import Runner as MMRunner
 from mmengine.runner import find_latest_checkpoint
@@ -88,12 +88,20 @@ class Runner(MMRunner):
         """Load a checkpoint of any family; to resume, one of this very model.
 
         Raises:
-            ValueError: The file cannot be read, or does not fit.
+            ValueError: The file cannot be read, does not fit, or holds nothing that a
+                training could be resumed from.
         """
         checkpoint = checkpoints.read_checkpoint(filename)
-        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        strict = True if self._resume else 'auto'
-        checkpoints.apply(self.model, checkpoint, filename, strict=strict)
+        if self._resume:
+            check_resumable(checkpoint, filename)
+            self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+            checkpoints.apply(self.model, checkpoint, filename, strict=True)
+        else:
+            checkpoints.apply(self.model, checkpoint, filename)
+            # Hooks look for the model's own names, whatever the file's are.
+            model = self.model.module if is_model_wrapper(self.model) else self.model
+            loaded = {**checkpoint, 'state_dict': model.state_dict()}
+            self.call_hook('after_load_checkpoint', checkpoint=loaded)
         self._has_loaded = True
         return checkpoint
 
@@ -102,6 +110,20 @@ class Runner(MMRunner):
         if self._resume and (self._load_from or find_latest_checkpoint(self.work_dir)):
             return
         super()._init_model_weights()
+
+
+def check_resumable(checkpoint: dict, path: str) -> None:
+    """Raise ValueError unless a checkpoint holds the state of a training."""
+    meta = checkpoint.get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    missing = [key for key in ('epoch', 'iter') if key not in meta]
+    missing += [key for key in ('message_hub', 'optimizer') if key not in checkpoint]
+    if missing:
+        raise ValueError(
+            f'checkpoint {path} cannot be resumed from, it has no '
+            f'{", ".join(missing)}: to start a training with its weights, give it as '
+            f'--init {path}'
+        )
 
 
 class TestRunner(Runner):

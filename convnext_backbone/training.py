@@ -8,10 +8,8 @@ from mmengine.logging import MMLogger
 from mmengine.runner import find_latest_checkpoint
 
 from convnext_backbone.checkpoints import fetch
+from convnext_backbone.convnext import CHECKPOINT_INIT, load_with_proof
 from convnext_backbone.runner import Runner
-
-# What an init_cfg is that loads a file.
-PRETRAINED = ('convnext_backbone.Checkpoint', 'Pretrained')
 
 
 def train(
@@ -45,6 +43,7 @@ def train(
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
     if init is not None:
         cfg.load_from = init
+    if cfg.get('load_from'):  # replaces them in any case
         drop_pretrained(cfg.model)
     latest = find_latest_checkpoint(cfg.work_dir) if resume == 'auto' else None
     if latest is not None:
@@ -76,24 +75,27 @@ def fetch_pretrained(cfg: Config) -> None:
     """
     if cfg.get('load_from'):
         fetch(cfg.load_from)
-    init_cfg = cfg.model.get('backbone', {}).get('init_cfg')
-    if not isinstance(init_cfg, dict) or init_cfg.get('type') != PRETRAINED[0]:
-        return
-    try:
-        fetch(init_cfg.source, init_cfg.get('sha256'))
-    except ValueError as error:
-        raise type(error)(
-            f"{error}. The config's backbone starts from it: give other weights with "
-            f'--init, or start from random ones with --cfg-options '
-            f'model.backbone.init_cfg=None'
-        ) from error
+    init_cfg = load_with_proof(cfg.model.get('backbone', {}).get('init_cfg'))
+    for part in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
+        if part and part.get('type') == CHECKPOINT_INIT:
+            try:
+                fetch(part['source'], part.get('sha256'))
+            except ValueError as error:
+                raise type(error)(
+                    f"{error}. The config's backbone starts from it: give other "
+                    f'weights with --init, or start from random ones with '
+                    f'--cfg-options model.backbone.init_cfg=None'
+                ) from error
 
 
 def drop_pretrained(model: dict) -> None:
     """Take the pretrained weights out of a model config's backbone."""
-    init_cfg = model.get('backbone', {}).get('init_cfg')
-    if isinstance(init_cfg, dict) and init_cfg.get('type') in PRETRAINED:
-        model['backbone']['init_cfg'] = None
+    backbone = model.get('backbone', {})
+    init_cfg = load_with_proof(backbone.get('init_cfg'))
+    parts = init_cfg if isinstance(init_cfg, list) else [init_cfg]
+    kept = [part for part in parts if part and part.get('type') != CHECKPOINT_INIT]
+    if len(kept) < len(parts):
+        backbone['init_cfg'] = kept or None
 
 
 def _say_what_was_saved(runner: Runner) -> None:

@@ -276,11 +276,13 @@ def test_each_library_loads_what_is_written_for_it(tmp_path, shrunk, to):
         expected = timm_model('shrunk', False)(x)
         torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
     else:
-        assert state.keys() == shrunk[f'{to} v1'][0].keys()
+        expected = shrunk[f'{to} v1'][0]
+        assert state.keys() == expected.keys()
+        assert all(torch.equal(state[key], value) for key, value in expected.items())
 
 
 def test_small_archs_are_written_as_timm_builds_them(tmp_path):
-    for name in ('convnext_atto', 'convnextv2_atto'):
+    for name in ('convnext_atto', 'convnextv2_pico', 'convnext_nano'):
         model = timm.create_model(name)
         torch.save(meta_state(model), tmp_path / 'meta.pth')
         convert(str(tmp_path / 'meta.pth'), tmp_path / 'timm.pth', 'timm', force=True)
@@ -352,5 +354,5 @@ def test_the_arch_of_every_published_size_is_recognised():
             with torch.device('meta'):
                 state = ConvNeXt(arch=name, use_grn=v2).state_dict()
             weights = parse(state, None, 'x')
-            assert (weights.arch, weights.use_grn) == (name, v2)
+            assert (weights.arch, weights.version == 'V2') == (name, v2)
             assert weights.channels == arch['channels']

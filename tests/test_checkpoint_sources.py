@@ -384,8 +384,9 @@ def test_the_fragment_names_hash_and_entry(tmp_path):
     assert split_fragment('https://h/f#sha256=ab') == ('https://h/f', None, 'ab')
     for order in ('sha256=ab&model', 'model&sha256=ab'):
         assert split_fragment(f'hf://a/b#{order}') == ('hf://a/b', 'model', 'ab')
-    with pytest.raises(ValueError, match='expected one entry'):
-        split_fragment('f.pth#model&model_ema')
+    with pytest.raises(ValueError, match='expected one sha256=HEX'):
+        split_fragment('f.pth#sha256=ab&sha256=cd')
+    assert split_fragment('f.pth#model&backbone')[1] == 'model&backbone'
     literal = tmp_path / 'run#2.pth'
     literal.write_bytes(DATA)
     assert split_fragment(str(literal)) == (str(literal), None, None)

@@ -230,7 +230,14 @@ def break_file(path: Path, how: str) -> str:
         checkpoint = checkpoints.read_checkpoint(str(path))
         checkpoint['state_dict']['decode_head.conv_seg.weight'][0] = float('nan')
         torch.save(checkpoint, path)
-    return {'html': 'web page', 'nan': 'decode_head.conv_seg.weight'}.get(how, how)
+    return {
+        'truncated': 'damaged or cut off',
+        'corrupt': 'damaged',
+        'empty': 'is empty',
+        'html': 'is a web page',
+        'bomb': 'compressed',
+        'nan': 'decode_head.conv_seg.weight',
+    }[how]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +248,7 @@ def test_a_broken_file_is_one_message_and_leaves_the_cache(
 ):
     broken = tmp_path / 'broken.pth'
     broken.write_bytes(segmentor.read_bytes())
-    break_file(broken, how)
+    expected = break_file(broken, how)
     monkeypatch.setenv('CONVNEXT_HOME', str(tmp_path / 'home'))
     argv = ['--data-root', demo, '--work-dir', tmp_path / 'w', '--cfg-options', *SMALL]
     with FileServer({'/broken.pth': broken.read_bytes()}) as server:
@@ -249,6 +256,7 @@ def test_a_broken_file_is_one_message_and_leaves_the_cache(
     err = capsys.readouterr().err
     assert err.count('error: ') == 1
     assert 'broken.pth' in err
+    assert expected in err
     assert 'removed' in err
     assert 'Traceback' not in err
     assert not list((tmp_path / 'home').rglob('*.pth'))
@@ -313,3 +321,43 @@ def test_torchvision_has_no_v2(tmp_path, capsys):
     argv = [tmp_path / 'v2.pth', tmp_path / 'tv.pth', '--to', 'torchvision']
     assert tool('convert_checkpoint', *argv) == 1
     assert 'torchvision has no ConvNeXt V2' in capsys.readouterr().err
+
+
+def test_resume_needs_the_state_of_a_training(
+    in_root, demo, segmentor, tmp_path, capsys
+):
+    assert train(demo, tmp_path / 'w', '--resume', segmentor) == 1
+    err = capsys.readouterr().err
+    assert (
+        'cannot be resumed from, it has no epoch, iter, message_hub, optimizer' in err
+    )
+    assert f'give it as --init {segmentor}' in err
+
+
+def test_averaging_starts_from_the_given_weights(in_root, demo, classifier, tmp_path):
+    config = tmp_path / 'averaged.py'
+    config.write_text(
+        f"_base_ = '{in_root / SEG}'\ncustom_hooks = [dict(type='EMAHook')]\n"
+    )
+    QUICK[str(config)] = [*QUICK[SEG], 'optim_wrapper.optimizer.lr=0.0']
+    argv = ['--init', classifier]
+    assert train(demo, tmp_path / 'w', *argv, config=str(config)) == 0
+    saved = checkpoints.read_checkpoint(str(tmp_path / 'w' / 'iter_2.pth'))
+    given = checkpoints.read_checkpoint(str(classifier))['model']
+    key = 'stages.2.3.pwconv1.weight'
+    for entry in ('state_dict', 'ema_state_dict'):
+        found = next(
+            v for k, v in saved[entry].items() if k.endswith(f'backbone.{key}')
+        )
+        torch.testing.assert_close(found, given[key])
+
+
+def test_a_work_dir_and_a_hugging_face_folder_are_sources(
+    in_root, demo, classifier, tmp_path
+):
+    folder = tmp_path / 'hf'
+    argv = [classifier, folder / 'pytorch_model.bin', '--to', 'hf']
+    assert tool('convert_checkpoint', *argv) == 0
+    assert train(demo, tmp_path / 'w', '--init', folder) == 0
+    argv = [tmp_path / 'w', tmp_path / 'timm.pth', '--to', 'timm']
+    assert tool('convert_checkpoint', *argv) == 0

@@ -18,12 +18,13 @@ def adapt(name: str, weight: Tensor, shape: torch.Size) -> tuple[Tensor, str] | 
         The weight in ``shape`` and what was done to it, or None where nothing that
         keeps its meaning can be done.
     """
-    if weight.ndim != 4 or len(shape) != 4 or weight.shape[0] != shape[0]:
+    if weight.ndim != 4 or len(shape) != 4 or len(weight) != shape[0]:
         return None
     if name == STEM and weight.shape[2:] == shape[2:]:
         note = f'stem from {weight.shape[1]} to {shape[1]} input channels'
         return adapt_channels(weight, shape[1]), note
-    if '.dwconv.' in name and (weight.shape[2] - shape[2]) % 2 == 0:
+    square = weight.shape[2] == weight.shape[3] and weight.shape[1] == shape[1]
+    if '.dwconv.' in name and square and (weight.shape[2] - shape[2]) % 2 == 0:
         note = f'depthwise kernels from {weight.shape[2]} to {shape[2]} pixels'
         return adapt_kernel(weight, shape[2]), note
     return None

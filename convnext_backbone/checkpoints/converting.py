@@ -1,8 +1,7 @@
 """Writes a checkpoint of any family as a file of another."""
 
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -10,7 +9,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from convnext_backbone.checkpoints.families import Weights, parse, unwrap
+from convnext_backbone.checkpoints.families import (
+    STAGE_NORM,
+    Weights,
+    parse,
+    unwrap,
+)
 from convnext_backbone.checkpoints.keymaps import from_ours, to_their_shape
 from convnext_backbone.checkpoints.loading import read_checkpoint
 from convnext_backbone.checkpoints.reading import read_file
@@ -25,7 +29,7 @@ CONV_MLP_MARK = 'conv_mlp_of'
 
 
 def convert(
-    source: str, target: str | Path, to: str, *, force: bool = False
+    source: str | Path, target: str | Path, to: str, *, force: bool = False
 ) -> tuple[int, list[str]]:
     """Convert a checkpoint and write it, whole or not at all.
 
@@ -43,7 +47,7 @@ def convert(
         ValueError: The source cannot be read or is not a ConvNeXt, the family has no
             such model, or ``target`` exists or has another suffix.
     """
-    target = Path(target)
+    source, target = os.fspath(source), Path(target)
     if to not in TARGETS:
         raise ValueError(
             f'family {to!r} is unknown: expected one of {", ".join(TARGETS)}'
@@ -53,7 +57,7 @@ def convert(
             f'{target}: expected a name that ends in .safetensors or in '
             f'{", ".join(PICKLES)}'
         )
-    if target.exists() and not force:
+    if os.path.lexists(target) and not force:
         raise ValueError(
             f'{target} exists: give another name, or --force to replace it'
         )
@@ -62,16 +66,20 @@ def convert(
     weights = parse(state, part, source)
     conv_mlp = _conv_mlp_of(weights) or _read_mark(checkpoint, source)
     converted, left_out = rename(weights, to, conv_mlp == to)
-    contents: dict = {'state_dict': converted}
-    if conv_mlp:
-        contents[CONV_MLP_MARK] = conv_mlp
-    if isinstance(checkpoint.get('meta'), Mapping):
-        contents['meta'] = dict(checkpoint['meta'])
+    marks = {CONV_MLP_MARK: conv_mlp} if conv_mlp else {}
+    if target.suffix == '.safetensors':
+        own = {key: value.contiguous().clone() for key, value in converted.items()}
+        _write(target, converted, lambda path: save_file(own, path, marks or None))
+        return len(converted), left_out
     if to in ('timm', 'hf', 'torchvision'):
         contents = converted
-    elif to == 'meta' and weights.kind in ('classifier', 'backbone'):
+    elif to == 'meta' and not weights.is_whole:
         contents = {'model': converted}
-    _write(target, contents, converted)
+    else:
+        contents = {'state_dict': converted, **marks}
+        if isinstance(checkpoint.get('meta'), Mapping):
+            contents['meta'] = dict(checkpoint['meta'])
+    _write(target, converted, lambda path: torch.save(contents, path))
     return len(converted), left_out
 
 
@@ -92,23 +100,23 @@ def rename(
     Raises:
         ValueError: The family has no such model.
     """
-    if to == 'torchvision' and weights.use_grn:
+    if to == 'torchvision' and weights.version == 'V2':
         raise ValueError(
             'torchvision has no ConvNeXt V2: convert to timm or hf, which have it'
         )
-    dense = weights.kind in ('detector', 'segmentor')
-    stage_norms = any(re.match(r'norm\d', key) for key in weights.backbone)
     table = 'meta' if to == 'ours' else to
-    if to == 'mmpretrain' and stage_norms:
-        table = 'mmpretrain_dense'
+    norms = {match[1] for k in weights.backbone if (match := STAGE_NORM.match(k))}
+    if to == 'mmpretrain' and (weights.is_whole or norms - {'3'}):
+        table = 'mmpretrain_dense'  # else its norm3 is the classifier's
     conv_mlp = conv_mlp or (to == 'timm' and weights.arch in CONV_MLP_ARCHS)
-    prefix = (
-        'backbone.' if to == 'mmpretrain' or (dense and to in ('meta', 'ours')) else ''
-    )
-    classifier = 'head.weight' in weights.backbone
-    if to == 'hf' and classifier:
-        prefix = 'convnextv2.' if weights.use_grn else 'convnext.'
-    renamed, left_out = {}, list(weights.unknown)
+    keeps_others = weights.is_whole and to in ('meta', 'ours', 'mmpretrain')
+    prefix = 'backbone.' if to == 'mmpretrain' else ''
+    if keeps_others:
+        prefix = weights.prefix
+    elif to == 'hf' and 'head.weight' in weights.backbone:
+        prefix = 'convnextv2.' if weights.version == 'V2' else 'convnext.'
+    renamed = {}
+    left_out = [*(weights.prefix + key for key in weights.unknown), *weights.ignored]
     for key, tensor in weights.backbone.items():
         name = from_ours(key, table)
         if name is None:
@@ -117,7 +125,7 @@ def rename(
         beside = key.startswith('head.') and to in ('hf', 'mmpretrain')
         name = name if beside else prefix + name
         renamed[name] = to_their_shape(key, tensor, table, conv_mlp)
-    if dense and to in ('meta', 'ours', 'mmpretrain'):
+    if keeps_others:
         renamed.update(weights.others)
     else:
         left_out += list(weights.others)
@@ -141,17 +149,14 @@ def _read_mark(checkpoint: Mapping, source: str) -> str | None:
         return None
 
 
-def _write(target: Path, contents: dict, state: dict[str, Tensor]) -> None:
+def _write(
+    target: Path, state: dict[str, Tensor], save: Callable[[Path], object]
+) -> None:
     """Write a checkpoint beside its place, prove that it reads back equal, move it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f'.{target.name}.{os.getpid()}.partial')
     try:
-        if target.suffix == '.safetensors':
-            own = {k: v.contiguous().clone() for k, v in state.items()}
-            mark = {k: v for k, v in contents.items() if k == CONV_MLP_MARK}
-            save_file(own, partial, metadata={'format': 'pt', **mark})
-        else:
-            torch.save(contents, partial)
+        save(partial)
         written, _ = unwrap(read_file(partial), None, str(target))
         assert written.keys() == state.keys()
         assert all(torch.equal(written[k], v) for k, v in state.items())

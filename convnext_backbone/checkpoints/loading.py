@@ -1,9 +1,9 @@
 """Loads a checkpoint of any family into a model: all that must fit, or nothing."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
@@ -12,17 +12,16 @@ from torch import nn
 from convnext_backbone.checkpoints import sources
 from convnext_backbone.checkpoints.errors import CheckpointError, UnsafeCheckpointError
 from convnext_backbone.checkpoints.families import unwrap
-from convnext_backbone.checkpoints.matching import match
+from convnext_backbone.checkpoints.matching import Strict, match
 from convnext_backbone.checkpoints.reading import check_tensors, read_file
 from convnext_backbone.checkpoints.report import LoadReport
+from convnext_backbone.convnext import ConvNeXt
 from convnext_backbone.registry import WEIGHT_INITIALIZERS
-
-Strict = Literal['auto', True, False]
 
 
 def load(
     model: nn.Module,
-    source: str,
+    source: str | Path,
     *,
     strict: Strict = 'auto',
     sha256: str | None = None,
@@ -34,10 +33,11 @@ def load(
             whole model, which takes those too, into its backbone, or a whole model's.
         source: A file, an http(s) URL, ``timm://MODEL``, ``hf://ORG/NAME`` or
             ``meta://NAME``; ``#ENTRY`` behind it takes that part of the file, such as
-            ``run.pth#model_ema`` or ``detector.pth#backbone``.
+            ``run.pth#model_ema``, ``detector.pth#backbone`` or, of both kinds,
+            ``run.pth#model_ema&backbone``.
         strict: 'auto' insists on all that a file of its family must hold; stage norms
             and heads may be new, those of another number of classes too. True insists
-            on every weight of the model, and on nothing left over, as an evaluation
+            on every weight of the model, and on nothing unexpected, as an evaluation
             needs it. False takes what fits.
         sha256: Hash that the file must have, 64 hex digits.
 
@@ -53,7 +53,7 @@ def load(
     return apply(model, checkpoint, source, strict=strict)
 
 
-def read_checkpoint(source: str, sha256: str | None = None) -> dict:
+def read_checkpoint(source: str | Path, sha256: str | None = None) -> dict:
     """Read a checkpoint onto the CPU, wherever it is; what is broken is not kept.
 
     Returns:
@@ -61,8 +61,9 @@ def read_checkpoint(source: str, sha256: str | None = None) -> dict:
 
     Raises:
         CheckpointError: The file is damaged, is no checkpoint, or asks to run code.
-        ValueError: There is no such file.
+        ValueError: There is no such file, or no state dict in it.
     """
+    source = os.fspath(source)
     path = sources.fetch(source, sha256)
     location, part, _ = sources.split_fragment(source)
     with _drop_broken(path):
@@ -88,10 +89,11 @@ def _drop_broken(path: Path) -> Iterator[None]:
 
 
 def apply(
-    model: nn.Module, checkpoint: dict, source: str, *, strict: Strict = 'auto'
+    model: nn.Module, checkpoint: dict, source: str | Path, *, strict: Strict = 'auto'
 ) -> LoadReport:
     """Load what :func:`read_checkpoint` returned; see :func:`load`."""
-    if strict not in ('auto', True, False):
+    source = os.fspath(source)
+    if not (strict == 'auto' or isinstance(strict, bool)):
         raise ValueError(f"strict={strict!r}: expected 'auto', True or False")
     while is_model_wrapper(model):
         model = model.module
@@ -111,6 +113,9 @@ def apply(
 class CheckpointInit:
     """``init_cfg=dict(type='convnext_backbone.Checkpoint', source=...)``.
 
+    It is for a backbone: mmengine initialises a model's parts after the model, and
+    would draw them anew.
+
     Args:
         source: See :func:`load`.
         sha256: Hash that the file must have, 64 hex digits.
@@ -121,5 +126,11 @@ class CheckpointInit:
         self.sha256 = sha256
 
     def __call__(self, module: nn.Module) -> None:
-        """Load the checkpoint into the module that has the ``init_cfg``."""
+        """Load the checkpoint into the backbone that has the ``init_cfg``."""
+        if not isinstance(module, ConvNeXt):
+            raise ValueError(
+                f'init_cfg=dict(type="convnext_backbone.Checkpoint") is for a ConvNeXt '
+                f'and stands in a {type(module).__name__}: move it to model.backbone, '
+                f'or write load_from={self.source!r} for a whole model'
+            )
         load(module, self.source, sha256=self.sha256)

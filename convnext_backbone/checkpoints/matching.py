@@ -3,13 +3,23 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import Tensor, nn
 
 from convnext_backbone.checkpoints.adapt import adapt
-from convnext_backbone.checkpoints.families import Weights, name_arch, outline, parse
+from convnext_backbone.checkpoints.families import (
+    STAGE_NORM,
+    Weights,
+    name_arch,
+    outline,
+    parse,
+)
 from convnext_backbone.checkpoints.report import LoadReport
+from convnext_backbone.checkpoints.sources import name_part
 from convnext_backbone.convnext import ConvNeXt
+
+Strict = Literal['auto', True, False]
 
 NEW_NORMS = 'stage norms are new at fine-tuning'
 NEW_HEADS = 'the file holds a backbone only'
@@ -17,12 +27,14 @@ CLASSIFIER = 'classifier head'
 NOT_BUILT = 'stage that the model does not build'
 NOT_EMITTED = 'norm of a stage that the model does not emit'
 BESIDE = 'not of the backbone'
-_CLASSIFIER_NAMES = re.compile(r'(?:.*\.)?(?:head|classifier|norm_pre|fc)\.')
+IGNORED = 'not of the part that is taken'
+_CLASSIFIER_NAMES = re.compile(r'(?:head|classifier|norm_pre|fc)\.')
+_STAGE = re.compile(r'(?:stages|downsample_layers)\.(\d+)\.')
 
 
 @dataclass
-class _Matching:
-    """What has been found out so far."""
+class _Pairs:
+    """What has been found out so far, under the names of the report."""
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     new: dict[str, str] = field(default_factory=dict)
@@ -30,7 +42,8 @@ class _Matching:
     unexpected: list[str] = field(default_factory=list)
     adapted: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
-    misshapen: list[str] = field(default_factory=list)
+    misshapen: dict[str, str] = field(default_factory=dict)
+    foreign: list[str] = field(default_factory=list)
 
 
 def match(
@@ -39,7 +52,7 @@ def match(
     part: str | None,
     meta: dict,
     source: str,
-    strict: object,
+    strict: Strict,
 ) -> tuple[dict[str, Tensor], LoadReport]:
     """Find a weight of the checkpoint for every one of the model.
 
@@ -62,190 +75,143 @@ def match(
         for name, module in model.named_modules()
         if isinstance(module, ConvNeXt)
     }
-    if not backbones or (
-        len(backbones) > 1 and model.state_dict().keys() <= set(state)
-    ):
-        weights = Weights('ours', 'model', {}, dict(state))
-        backbones = {}
+    own_names = model.state_dict().keys()
+    if not backbones or (len(backbones) > 1 and own_names <= state.keys()):
+        weights, backbones = Weights('ours', 'model', {}, dict(state)), {}
     else:
-        weights = parse(state, part, source)
-        if strict is not False:
-            _check_kind(model, weights, source, strict)
-            for module in backbones.values():
-                _check_arch(module, weights, source)
-    found = _pair(model, backbones, weights)
+        weights = parse(state, part, source, backbones, own_names)
+    pairs = _pair(model, backbones, weights)
     if strict is not False:
-        _check_complete(found, backbones, weights, source, strict)
+        if backbones:
+            _check_kind(model, weights, source, strict)
+        for module in backbones.values():
+            _check_arch(module, weights, source)
+        _check_complete(pairs, backbones, weights, source, strict)
     family = weights.family
     if family == 'meta' and 'mmengine_version' in meta:  # same names, trained here
         family = 'ours'
+    version = ' V2' if weights.version == 'V2' else ''
     report = LoadReport(
         source=source,
         family=family,
         kind=weights.kind,
-        arch=f'{weights.arch}{" V2" if weights.use_grn else ""}' if backbones else '',
-        loaded=tuple(found.tensors),
-        new={**found.new, **dict.fromkeys(found.missing, 'missing in the file')},
-        skipped=found.skipped,
-        unexpected=tuple(found.unexpected),
-        adapted=found.adapted,
+        arch=f'{weights.arch}{version}' if backbones else 'no ConvNeXt',
+        loaded=tuple(pairs.tensors),
+        new={
+            **pairs.new,
+            **dict.fromkeys(pairs.missing, 'missing in the file'),
+            **dict.fromkeys(pairs.misshapen, 'of another shape in the file'),
+        },
+        skipped=pairs.skipped,
+        unexpected=(*pairs.foreign, *pairs.unexpected),
+        adapted=pairs.adapted,
         meta=meta,
     )
-    return found.tensors, report
-
-
-def _check_kind(model: nn.Module, weights: Weights, source: str, strict) -> None:
-    """Raise ValueError when a classifier, detector and segmentor are mixed up."""
-    dense = weights.kind in ('detector', 'segmentor')
-    parts = sorted({key.split('.')[0] for key in weights.others})
-    if isinstance(model, ConvNeXt):
-        if dense:
-            raise ValueError(
-                f'checkpoint {source} is a whole {weights.kind} (it has '
-                f'{", ".join(parts)}), and was given to a backbone: to start from all '
-                f'of it, give it as --init or load_from; to start from its backbone '
-                f'only, write {source}#{weights.prefix.rstrip(".")}'
-            )
-        return
-    own = [name for name, _ in model.named_children() if 'head' in name]
-    if strict is True and not dense:
-        raise ValueError(
-            f'checkpoint {source} is a {weights.kind}, ConvNeXt {weights.arch} without '
-            f'{", ".join(own)}: it has nothing to evaluate; train from it with '
-            f'--init {source}, then give the result'
-        )
-    if dense and not set(own) & set(parts):
-        raise ValueError(
-            f'checkpoint {source} is not of this model: it is a {weights.kind} with '
-            f'{", ".join(parts)}, the model has {", ".join(own)}; to start from its '
-            f'backbone only, write {source}#{weights.prefix.rstrip(".")}'
-        )
-
-
-def _check_arch(module: ConvNeXt, weights: Weights, source: str) -> None:
-    """Raise ValueError when the file's ConvNeXt is another one than the model's."""
-    built = len(module.stages)
-    depths, channels = weights.depths, weights.channels
-    own_depths, own_channels = module.depths[:built], module.channels[:built]
-    stages = min(built, len(depths))
-    same = channels[:stages] == own_channels[:stages] and all(
-        # Fewer blocks than the model has may be an incomplete file of its arch.
-        given == own or (given < own and weights.arch.startswith('dict'))
-        for given, own in zip(depths, own_depths, strict=False)
-    )
-    if not same:
-        wrong = [key for key in weights.backbone if key not in module.state_dict()]
-        wrong = wrong or [k for k in module.state_dict() if k not in weights.backbone]
-        arch = weights.arch if weights.arch.startswith('dict') else f'{weights.arch!r}'
-        raise ValueError(
-            f'checkpoint {source} holds ConvNeXt {weights.arch}, the model is '
-            f'{name_arch(module.depths, module.channels)} ({"; ".join(wrong[:3])} do '
-            f'not fit): set arch={arch} in the backbone, and in_channels='
-            f'{list(channels)} in what follows it, or give weights of its arch'
-        )
-    own = module.state_dict()
-    for part, setting in (
-        ('grn.gamma', 'use_grn'),
-        ('gamma', 'layer_scale_init_value'),
-    ):
-        first = f'stages.0.0.{part}'
-        if (first in own) == (first in weights.backbone):
-            continue
-        given = first in weights.backbone
-        value = {'use_grn': given, 'layer_scale_init_value': 1.0 if given else 0}
-        raise ValueError(
-            f'checkpoint {source} holds ConvNeXt {"V2" if weights.use_grn else "V1"} '
-            f'{"with" if given else "without"} {first}, which the model '
-            f'{"lacks" if given else "has"}: set {setting}={value[setting]} in the '
-            f'backbone, or give other weights'
-        )
+    return pairs.tensors, report
 
 
 def _pair(
     model: nn.Module, backbones: Mapping[str, ConvNeXt], weights: Weights
-) -> _Matching:
-    found = _Matching()
-    own = model.state_dict()
-    dense = weights.kind not in ('classifier', 'backbone')
+) -> _Pairs:
+    pairs = _Pairs(skipped=dict.fromkeys(weights.ignored, IGNORED))
     given = {p + key: t for p in backbones for key, t in weights.backbone.items()}
-    notes = {
-        p + k: _note_reshape(k, s)
-        for p in backbones
-        for k, s in weights.reshaped.items()
-    }
-    if dense:
+    if weights.is_whole:
         given.update(weights.others)
     else:
-        found.skipped.update(dict.fromkeys(weights.others, BESIDE))
+        pairs.skipped.update(dict.fromkeys(weights.others, BESIDE))
+    own = model.state_dict()
     for key, tensor in own.items():
         prefix = next((p for p in backbones if key.startswith(p)), None)
         if key not in given:
-            reason = _why_new(key, prefix, dense)
+            reason = _why_new(key, prefix, weights)
             if reason:
-                found.new[key] = reason
+                pairs.new[key] = reason
             else:
-                found.missing.append(key)
-        elif given[key].shape == tensor.shape:
-            found.tensors[key] = given[key]
-            if key in notes:
-                found.adapted[key] = notes[key]
+                pairs.missing.append(key)
         else:
-            _fit(found, model, key, prefix, given[key], tensor)
+            _fit(pairs, model, key, prefix, given[key], tensor)
+    for prefix in backbones:
+        for key, shape in weights.reshaped.items():
+            if prefix + key in pairs.tensors:
+                note = f'{_leaf(key)} reshaped from {len(shape)} dimensions'
+                pairs.adapted.setdefault(prefix + key, note)
+    for key in given.keys() - own.keys():
+        reason = _why_skipped(key, backbones)
+        if reason:
+            pairs.skipped[key] = reason
+        else:
+            pairs.unexpected.append(key)
+    built = max((len(module.stages) for module in backbones.values()), default=0)
     for key in weights.unknown:
+        stage = _STAGE.match(key)
         if _CLASSIFIER_NAMES.match(key):
-            found.skipped[key] = CLASSIFIER
+            pairs.skipped[weights.prefix + key] = CLASSIFIER
+        elif stage and int(stage[1]) < built:
+            pairs.foreign.append(weights.prefix + key)
         else:
-            found.unexpected.append(key)
-    for key in given:
-        if key not in own:
-            reason = _why_skipped(key, backbones)
-            if reason:
-                found.skipped[key] = reason
-            else:
-                found.unexpected.append(key)
-    return found
+            pairs.unexpected.append(weights.prefix + key)
+    return pairs
 
 
-def _note_reshape(key: str, old: tuple[int, ...]) -> str:
-    leaf = key.split('.', 3)[-1] if key.startswith('stages.') else key
-    return f'{leaf} reshaped from {len(old)} dimensions'
+def _leaf(key: str) -> str:
+    """Return a weight's name within its block."""
+    return key.split('.', 3)[-1] if key.startswith('stages.') else key
 
 
-def _fit(found: _Matching, model, key, prefix, given: Tensor, own: Tensor) -> None:
-    """Adapt a weight of another shape, leave a head of other classes new, or object."""
-    fitted = None
-    if prefix is not None:
-        fitted = adapt(key[len(prefix) :], given, own.shape)
-    elif given.shape[1:] == own.shape[1:] and _predicts_classes(model, key):
-        found.new[key] = (
-            f'another number of classes, {len(given)} outputs in the file and '
-            f'{len(own)} here'
-        )
-        return
-    if fitted is None:
-        found.misshapen.append(
-            f'{key} is {tuple(given.shape)} in the file and {tuple(own.shape)} here'
-        )
-    else:
-        found.tensors[key], found.adapted[key] = fitted
-
-
-def _predicts_classes(model: nn.Module, key: str) -> bool:
-    """Tell whether a weight is of a head with classes; an RPN's are not the data's."""
-    parts = key.split('.')[:-1]
-    owners = (
-        model.get_submodule('.'.join(parts[:n])) for n in range(len(parts), 0, -1)
-    )
-    return 'rpn_head' not in parts and any(hasattr(m, 'num_classes') for m in owners)
-
-
-def _why_new(key: str, prefix: str | None, dense: bool) -> str | None:
+def _why_new(key: str, prefix: str | None, weights: Weights) -> str | None:
     """Return why a weight of the model may be missing in a file, None if it may not."""
-    if dense:
+    if weights.is_whole:
         return None
     if prefix is None:
         return NEW_HEADS
-    return NEW_NORMS if re.match(r'norm\d', key[len(prefix) :]) else None
+    norm = STAGE_NORM.match(key[len(prefix) :])
+    known = norm and any(name.startswith(norm[0]) for name in weights.backbone)
+    return NEW_NORMS if norm and not known else None
+
+
+def _fit(
+    pairs: _Pairs,
+    model: nn.Module,
+    key: str,
+    prefix: str | None,
+    given: Tensor,
+    own: Tensor,
+) -> None:
+    """Take a weight, adapted if need be; leave a head of other classes new."""
+    if given.shape == own.shape:
+        pairs.tensors[key] = given
+        return
+    fitted = adapt(key[len(prefix) :], given, own.shape) if prefix is not None else None
+    if fitted is not None:
+        pairs.tensors[key], pairs.adapted[key] = fitted
+    elif prefix is None and _differs_in_classes(model, key, given, own):
+        pairs.new[key] = (
+            f'another number of classes, {len(given)} outputs in the file and '
+            f'{len(own)} here'
+        )
+    else:
+        shapes = f'{tuple(given.shape)} in the file and {tuple(own.shape)} here'
+        pairs.misshapen[key] = f'{key} is {shapes}'
+
+
+def _differs_in_classes(model: nn.Module, key: str, given: Tensor, own: Tensor) -> bool:
+    """Tell whether a weight has an output for each class, of which there are others.
+
+    An RPN's classes are not the data's.
+    """
+    parts = key.split('.')[:-1]
+    if 'rpn_head' in parts or not given.ndim or given.shape[1:] != own.shape[1:]:
+        return False
+    owners = ('.'.join(parts[:n]) for n in range(len(parts), 0, -1))
+    counts = (
+        getattr(model.get_submodule(name), 'num_classes', None) for name in owners
+    )
+    classes = next((n for n in counts if isinstance(n, int) and n > 0), None)
+    if classes is None:
+        return False
+    # One output a class, one more for the background, four for a box, some an anchor.
+    usual = (classes, classes + 1, 4 * classes, 4 * classes + 4)
+    return len(own) in usual or (classes > 1 and len(own) % classes == 0)
 
 
 def _why_skipped(key: str, backbones: Mapping[str, ConvNeXt]) -> str | None:
@@ -256,27 +222,118 @@ def _why_skipped(key: str, backbones: Mapping[str, ConvNeXt]) -> str | None:
         name = key[len(prefix) :]
         if re.match(r'(norm|head)\.', name):
             return CLASSIFIER
-        stage = re.match(r'(?:stages|downsample_layers)\.(\d+)\.', name)
+        stage = _STAGE.match(name)
         if stage and int(stage[1]) >= len(module.stages):
             return NOT_BUILT
-        if re.match(r'norm\d', name):
+        if STAGE_NORM.match(name):
             return NOT_EMITTED
     return None
 
 
+def _check_kind(
+    model: nn.Module, weights: Weights, source: str, strict: Strict
+) -> None:
+    """Raise ValueError when a classifier, detector and segmentor are mixed up."""
+    theirs = {key.split('.')[0] for key in weights.others}
+    named = ', '.join(sorted(theirs))
+    part = name_part(source, weights.prefix.rstrip('.'))
+    if isinstance(model, ConvNeXt):
+        if weights.is_whole:
+            raise ValueError(
+                f'checkpoint {source} is a whole {weights.kind} (it has {named}), and '
+                f'was given to a backbone: to start from all of it, give it as --init '
+                f'or load_from; to start from its backbone only, write {part}'
+            )
+        return
+    ours = {
+        name
+        for name, child in model.named_children()
+        if not isinstance(child, ConvNeXt)
+    }
+    ours = {
+        name for name in ours if any(k.startswith(name) for k in model.state_dict())
+    }
+    own = ', '.join(sorted(ours))
+    if strict is True and not weights.is_whole:
+        raise ValueError(
+            f'checkpoint {source} is a {weights.kind}, ConvNeXt {weights.arch} without '
+            f'{own}: it has nothing to evaluate; train from it with --init {source}, '
+            f'then give the result'
+        )
+    heads = ours - {'neck'}
+    if weights.is_whole and heads and not heads & theirs:
+        raise ValueError(
+            f'checkpoint {source} is not of this model: it is a {weights.kind} with '
+            f'{named}, the model has {own}; to start from its backbone only, write '
+            f'{part}'
+        )
+
+
+def _check_arch(module: ConvNeXt, weights: Weights, source: str) -> None:
+    """Raise ValueError when the file's ConvNeXt is another one than the model's."""
+    built = len(module.stages)
+    depths, channels = weights.depths[:built], weights.channels[:built]
+    own = module.state_dict()
+    same = (depths, channels) == (module.depths[:built], module.channels[:built])
+    if not same and not weights.has_gaps:
+        wrong = [
+            key
+            for key, tensor in weights.backbone.items()
+            if _STAGE.match(key)
+            and (key not in own or _is_other(tensor, own[key]))
+            and int(_STAGE.match(key)[1]) < built
+        ]
+        wrong += [
+            key for key in own if _STAGE.match(key) and key not in weights.backbone
+        ]
+        arch = weights.arch if weights.arch.startswith('dict') else f'{weights.arch!r}'
+        raise ValueError(
+            f'checkpoint {source} holds ConvNeXt {weights.arch}, the model is '
+            f'{name_arch(module.depths, module.channels)} ({_first(wrong)} do not '
+            f'fit): set arch={arch} in the backbone, and in_channels='
+            f'{list(weights.channels)} in what follows it, or give weights of its arch'
+        )
+    for part, setting in (
+        ('grn.gamma', 'use_grn'),
+        ('gamma', 'layer_scale_init_value'),
+    ):
+        name = re.compile(rf'stages\.\d+\.\d+\.{re.escape(part)}')
+        theirs = next(filter(name.fullmatch, weights.backbone), None)
+        ours = next(filter(name.fullmatch, own), None)
+        if (theirs is None) == (ours is None):
+            continue
+        given = theirs is not None
+        value = {'use_grn': given, 'layer_scale_init_value': 1.0 if given else 0}
+        raise ValueError(
+            f'checkpoint {source} holds ConvNeXt {weights.version} '
+            f'{"with" if given else "without"} {theirs or ours}, which the model '
+            f'{"lacks" if given else "has"}: set {setting}={value[setting]} in the '
+            f'backbone, or give other weights'
+        )
+
+
+def _is_other(given: Tensor, own: Tensor) -> bool:
+    """Tell whether a weight has another width than the model's, kernels aside."""
+    return given.ndim != own.ndim or given.shape[:1] != own.shape[:1]
+
+
 def _check_complete(
-    found: _Matching,
+    pairs: _Pairs,
     backbones: Mapping[str, ConvNeXt],
     weights: Weights,
     source: str,
-    strict: object,
+    strict: Strict,
 ) -> None:
     """Raise ValueError for what is missing or misshapen; if strict, for any rest."""
-    lists = [('are missing', found.missing), ('have another shape', found.misshapen)]
+    lists = [
+        ('are missing', pairs.missing),
+        ('have another shape', list(pairs.misshapen.values())),
+        ('are not those of a ConvNeXt', pairs.foreign),
+    ]
     if strict is True:
         lists += [
-            ('would be new', list(found.new)),
-            ('do not belong to the model', found.unexpected),
+            ('would be new', list(pairs.new)),
+            ('do not belong to the model', pairs.unexpected),
         ]
     problems = [
         f'{len(names)} weights {what}: {_first(names)}'
@@ -285,18 +342,17 @@ def _check_complete(
     ]
     if not problems:
         return
-    held = ''
-    if backbones:
-        held = f'; it holds a {weights.family} {weights.kind}, ConvNeXt {weights.arch}'
-    elif not found.tensors:
-        held = f'; it has {outline(weights.others)}'
+    held = f'it holds a {weights.family} {weights.kind}, ConvNeXt {weights.arch}'
+    if not backbones:
+        held = f'it has {outline(weights.others)}'
     fix = (
         'use the config it was trained with (kept beside it in its work dir)'
-        if strict is True or weights.kind in ('detector', 'segmentor', 'model')
+        if strict is True or weights.is_whole
         else 'the file is incomplete or of another model: get it again, or give another'
     )
     raise ValueError(
-        f'checkpoint {source} is not of this model: {"; ".join(problems)}{held}; {fix}'
+        f'checkpoint {source} is not of this model: {"; ".join(problems)}; {held}; '
+        f'{fix}'
     )
 
 

@@ -1,6 +1,7 @@
 """What a checkpoint gave to a model."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +16,9 @@ class LoadReport:
         source: The path, URL or name that was given.
         family: Who names weights so: 'meta', 'fcmae', 'timm', 'hf', 'torchvision',
             'mmpretrain' or 'ours'.
-        kind: What the file holds: 'classifier', 'backbone', 'detector', 'segmentor'.
-        arch: The ConvNeXt in it, such as 'tiny'; 'tiny V2' with GRN.
+        kind: What the file holds: 'classifier', 'backbone', 'detector', 'segmentor',
+            or another 'model'.
+        arch: The ConvNeXt in it, such as 'tiny'; 'tiny V2' with GRN; 'no ConvNeXt'.
         loaded: The model's weights that came from the file.
         new: The model's weights that did not, each with the reason.
         skipped: Names in the file that a model like this has no use for, with reason.
@@ -57,7 +59,7 @@ class LoadReport:
     @property
     def dataset_meta(self) -> dict[str, Any] | None:
         """Classes and palette of the training, None if the file does not hold them."""
-        if 'dataset_meta' in self.meta:
+        if isinstance(self.meta.get('dataset_meta'), Mapping):
             return dict(self.meta['dataset_meta'])
         if 'CLASSES' in self.meta:  # mmdet 2 and mmseg 0.x
             names = {'classes': 'CLASSES', 'palette': 'PALETTE'}

@@ -29,29 +29,33 @@ HUB_TIMEOUT = float(os.environ.get('HF_HUB_ETAG_TIMEOUT', 5))
 
 
 def split_fragment(source: str) -> tuple[str, str | None, str | None]:
-    """Split ``LOCATION#sha256=HEX&ENTRY``; a local path that exists is all location.
+    """Split ``LOCATION#sha256=HEX&PART``; a local path that exists is all location.
 
     Returns:
-        The location, the entry of the file to load (as in ``#model_ema``) and the
-        hash that the file must have; None for what is not stated.
+        The location; the part of the file to load, an entry (``model_ema``), the
+        beginning of names (``backbone``) or both, joined by &; and the hash that the
+        file must have. None for what is not stated.
 
     Raises:
-        ValueError: There is more than one entry or more than one hash.
+        ValueError: There is more than one hash.
     """
     literal = not is_remote(source) and os.path.exists(os.path.expanduser(source))
     if '#' not in source or literal:
         return source, None, None
     location, _, fragment = source.rpartition('#')
-    hashes, entries = [], []
+    hashes, parts = [], []
     for part in filter(None, fragment.split('&')):
-        (hashes if part.startswith('sha256=') else entries).append(part)
-    if len(entries) > 1 or len(hashes) > 1:
-        raise ValueError(
-            f'{source} ends in {fragment!r}: expected one entry, one sha256=HEX or '
-            f'both, joined by &'
-        )
+        (hashes if part.startswith('sha256=') else parts).append(part)
+    if len(hashes) > 1:
+        raise ValueError(f'{source} ends in {fragment!r}: expected one sha256=HEX')
     sha256 = hashes[0].removeprefix('sha256=') if hashes else None
-    return location, entries[0] if entries else None, sha256
+    return location, '&'.join(parts) or None, sha256
+
+
+def name_part(source: str, part: str) -> str:
+    """Write how to take ``part`` of what ``source`` already takes."""
+    location, taken, _ = split_fragment(source)
+    return f'{location}#{f"{taken}&" if taken else ""}{part}'
 
 
 def is_remote(source: str) -> bool:
@@ -64,7 +68,7 @@ def _scheme(source: str) -> str | None:
     return found and found[1].lower()
 
 
-def fetch(source: str, sha256: str | None = None) -> Path:
+def fetch(source: str | Path, sha256: str | None = None) -> Path:
     """Return the local file of a checkpoint, downloaded where that is needed.
 
     A file that is in a cache already is used as it is, without a look at the network.
@@ -80,6 +84,7 @@ def fetch(source: str, sha256: str | None = None) -> Path:
             to go on.
         CheckpointError: The file has another hash. A downloaded one was removed.
     """
+    source = os.fspath(source)
     location, _, stated = split_fragment(source)
     sha256 = stated if sha256 is None else sha256
     if sha256 is not None and not re.fullmatch('[0-9a-fA-F]{64}', sha256):
