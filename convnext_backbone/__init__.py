@@ -6,9 +6,10 @@ makes sure that ``mmcv.ops`` can be imported where mmcv has no compiled ops
 registered when a config first asks for one.
 """
 
-from convnext_backbone import mmcv_ops, safe_mmengine
+from convnext_backbone import config_files, mmcv_ops, safe_mmengine
 
 __version__ = '0.1.0'
 
 mmcv_ops.install()
 safe_mmengine.install()
+config_files.install()

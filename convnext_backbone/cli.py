@@ -4,6 +4,7 @@ import argparse
 import difflib
 import linecache
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,10 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 # ruff: noqa: E402
 from mmengine.config import Config, DictAction
-from mmengine.runner import find_latest_checkpoint
 
 from convnext_backbone import checkpoints
-from convnext_backbone.checkpoints.sources import WEIGHTS, is_remote, split_fragment
 from convnext_backbone.config_checks import check_config
+from convnext_backbone.config_files import configs_dir, find_config
 
 PACKAGE = Path(__file__).parent
 
@@ -27,8 +27,9 @@ PACKAGE = Path(__file__).parent
 def run(main: Callable[[], int]) -> int:
     """Run a tool's ``main``; turn errors that a user can cause into one message.
 
-    Those are ValueErrors raised by this package (also where mmengine wraps them)
-    and the operating system's own errors. Anything else is a defect and keeps its
+    Those are ValueErrors raised by this package (also where mmengine wraps them), the
+    operating system's own errors, and options of a config that its classes do not
+    have. Anything else is a defect and keeps its
     traceback.
 
     Returns:
@@ -40,6 +41,11 @@ def run(main: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
+    except TypeError as error:
+        if not re.search(r'__init__\(\) (got an unexpected|missing)', str(error)):
+            raise
+        print(f'error: {error}: see the config and --cfg-options', file=sys.stderr)
+        return 1
     except (ValueError, OSError) as error:
         if isinstance(error, ValueError) and not _raised_here(error):
             raise
@@ -74,7 +80,11 @@ class _Options(DictAction):
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what every tool that reads a config takes: CONFIG and its overrides."""
-    parser.add_argument('config', metavar='CONFIG', help='a file under configs/')
+    parser.add_argument(
+        'config',
+        metavar='CONFIG',
+        help='a file, or a name such as det/cascade_convnext_t_coco',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -137,18 +147,25 @@ def load_config(args: argparse.Namespace, splits: tuple[str, ...]) -> Config:
 
 
 def read_config(path: str) -> Config:
-    """Read a config file.
+    """Read a config.
+
+    Args:
+        path: A file, or the name of one of the project's, with or without ``.py``,
+            such as ``det/cascade_convnext_t_coco``.
 
     Raises:
         ValueError: There is no such file, or it is not a valid config.
     """
-    if not Path(path).is_file():
-        known = [str(p) for p in Path('configs').glob('*/*.py')]
-        near = difflib.get_close_matches(path, known, n=3, cutoff=0.4)
-        hint = f'did you mean {" or ".join(near)}?' if near else 'see configs/'
+    file = Path(path) if Path(path).is_file() else find_config(path)
+    if file is None:
+        root = configs_dir()
+        known = [str(p.relative_to(root)) for p in root.glob('*/*.py')]
+        wanted = path.removeprefix('configs/')
+        near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.4)
+        hint = f'did you mean {" or ".join(near)}?' if near else f'see {root}'
         raise ValueError(f'config {path} does not exist: {hint}')
     try:
-        return Config.fromfile(path)
+        return Config.fromfile(file)
     except Exception as error:  # a config is code of the user's: anything may come
         raise ValueError(
             f'config {path} cannot be read: {type(error).__name__}: {error}'
@@ -209,31 +226,3 @@ def add_trust_argument(parser: argparse.ArgumentParser) -> None:
 class _Trust(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         checkpoints.trust()
-
-
-def find_checkpoint(path: str) -> str:
-    """Return the checkpoint file that ``path`` means.
-
-    Args:
-        path: A checkpoint; a work dir: its newest ``best_*.pth``, or else the one
-            named in ``last_checkpoint``; or anything that
-            :func:`convnext_backbone.checkpoints.load` fetches, which stays as it is.
-
-    Raises:
-        ValueError: There is no such file, or no checkpoint in the folder.
-    """
-    location = split_fragment(path)[0]
-    folder, fragment = Path(location).expanduser(), path[len(location) :]
-    holds_weights = any((folder / name).is_file() for name in WEIGHTS)
-    if is_remote(path) or folder.is_file() or holds_weights:
-        return path
-    if not folder.is_dir():
-        raise ValueError(
-            f'checkpoint {location} does not exist: give a file, a work dir, a URL, or '
-            f'a name such as meta://coco/cascade_mask_rcnn_convnext_tiny_1k_3x'
-        )
-    best = sorted(folder.glob('best_*.pth'), key=lambda p: p.stat().st_mtime)
-    last = str(best[-1]) if best else find_latest_checkpoint(str(folder))
-    if last is None:
-        raise ValueError(f'work dir {location} holds no checkpoint (.pth): train first')
-    return last + fragment

@@ -258,8 +258,8 @@ class ConvNeXt(BaseModule):
         configs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
         if not any(cfg and cfg['type'] == CHECKPOINT_INIT for cfg in configs):
             MMLogger.get_current_instance().info(
-                'ConvNeXt has no pretrained weights in its init_cfg: unless a '
-                'checkpoint is loaded, the backbone starts from random ones'
+                'ConvNeXt has no pretrained weights in its init_cfg: the backbone '
+                'starts from random ones until a checkpoint is loaded'
             )
         super().init_weights()
 

@@ -12,7 +12,6 @@ from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.optim import BaseOptimWrapper
 from mmengine.runner import Runner as MMRunner
-from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
 from convnext_backbone import checkpoints
@@ -31,6 +30,8 @@ class Runner(MMRunner):
     mmengine's long reports go to the log file only. None of this changes the config,
     so that the copy in the work dir serves on any machine.
     """
+
+    resumed_iter: int | None = None  # where a resumed training goes on
 
     def setup_env(self, env_cfg: dict) -> None:
         """Set up the environment; processes without a GPU talk through gloo."""
@@ -94,6 +95,8 @@ class Runner(MMRunner):
         checkpoint = checkpoints.read_checkpoint(filename)
         if self._resume:
             check_resumable(checkpoint, filename)
+            forget_best_elsewhere(checkpoint, self.work_dir)
+            self.resumed_iter = checkpoint['meta']['iter']
             self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
             checkpoints.apply(self.model, checkpoint, filename, strict=True)
         else:
@@ -107,7 +110,9 @@ class Runner(MMRunner):
 
     def _init_model_weights(self) -> None:
         """Initialise the weights, unless a checkpoint is about to replace them all."""
-        if self._resume and (self._load_from or find_latest_checkpoint(self.work_dir)):
+        if self._resume and (
+            self._load_from or checkpoints.last_checkpoint(self.work_dir)
+        ):
             return
         super()._init_model_weights()
 
@@ -124,6 +129,18 @@ def check_resumable(checkpoint: dict, path: str) -> None:
             f'{", ".join(missing)}: to start a training with its weights, give it as '
             f'--init {path}'
         )
+
+
+def forget_best_elsewhere(checkpoint: dict, work_dir: str) -> None:
+    """Keep mmengine from deleting the best checkpoint of the run that is resumed from.
+
+    It replaces the best checkpoint that the resumed state names, wherever that is.
+    """
+    runtime = checkpoint['message_hub'].get('runtime_info', {})
+    best = runtime.get('best_ckpt')
+    if best and Path(best).parent.resolve() != Path(work_dir).resolve():
+        for key in ('best_ckpt', 'best_score'):
+            runtime.pop(key, None)
 
 
 class TestRunner(Runner):

@@ -13,53 +13,18 @@ Importing this module needs the standard library only.
 import functools
 import sys
 import tempfile
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+
+from convnext_backbone.import_patches import patch_on_import
 
 _ROOTS = ('mmengine', 'mmcv', 'mmdet', 'mmseg')
 
 
-class PatchFinder:
-    """Meta path finder that has two modules of mmengine patched when they are run.
-
-    It leaves finding them to the other finders, and their loaders in place.
-    """
-
-    @staticmethod
-    def find_spec(
-        name: str, path: object = None, target: object = None
-    ) -> ModuleSpec | None:
-        """Returns the spec that another finder has for a module to patch."""
-        if name not in _PATCHES:
-            return None
-        specs = (
-            finder.find_spec(name, path, target)
-            for finder in sys.meta_path
-            if finder is not PatchFinder and hasattr(finder, 'find_spec')
-        )
-        spec = next(filter(None, specs), None)
-        if spec is None or not hasattr(spec.loader, 'exec_module'):
-            return spec
-        run = spec.loader.exec_module
-
-        def run_and_patch(module: ModuleType) -> None:
-            run(module)
-            if module.__name__ == name:
-                _PATCHES[name](module)
-
-        spec.loader.exec_module = run_and_patch
-        return spec
-
-
 def install() -> None:
     """Makes mmengine's loading safe, imported or not; a second call is free."""
-    if PatchFinder in sys.meta_path:
-        return
-    sys.meta_path.insert(0, PatchFinder)
-    for name, patch in _PATCHES.items():
-        if name in sys.modules:
-            patch(sys.modules[name])
+    patch_on_import('mmengine.runner.checkpoint', _patch_checkpoint)
+    patch_on_import('mmengine.utils.dl_utils.hub', _patch_hub)
 
 
 class _SafeTorch(ModuleType):
@@ -109,12 +74,6 @@ def _patch_hub(module: ModuleType) -> None:
         if name.partition('.')[0] in _ROOTS:
             if vars(holder).get('load_url') is load_url:
                 holder.load_url = _load_url
-
-
-_PATCHES = {
-    'mmengine.runner.checkpoint': _patch_checkpoint,
-    'mmengine.utils.dl_utils.hub': _patch_hub,
-}
 
 
 def _load_url(

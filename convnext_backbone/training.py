@@ -5,9 +5,8 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MMLogger
-from mmengine.runner import find_latest_checkpoint
 
-from convnext_backbone.checkpoints import fetch
+from convnext_backbone.checkpoints import fetch, last_checkpoint
 from convnext_backbone.convnext import CHECKPOINT_INIT, load_with_proof
 from convnext_backbone.runner import Runner
 
@@ -25,7 +24,8 @@ def train(
     Args:
         cfg: A config that :func:`convnext_backbone.cli.load_config` returned.
         resume: 'auto' continues from the latest checkpoint in the work dir (and
-            starts afresh when there is none), a path from that checkpoint.
+            starts afresh when there is none), a path from that checkpoint, or from
+            the latest one in that folder.
         init: Checkpoint to start from, in place of the config's: what
             :func:`convnext_backbone.checkpoints.load` takes.
         amp: Train in mixed precision where the config does not ask for it.
@@ -45,16 +45,16 @@ def train(
         cfg.load_from = init
     if cfg.get('load_from'):  # replaces them in any case
         drop_pretrained(cfg.model)
-    latest = find_latest_checkpoint(cfg.work_dir) if resume == 'auto' else None
+    latest = last_checkpoint(cfg.work_dir) if resume == 'auto' else None
+    if resume and resume != 'auto':
+        latest = last_checkpoint(resume) if Path(resume).is_dir() else resume
+        if latest is None or not Path(latest).is_file():
+            raise ValueError(
+                f'--resume {resume}: no such checkpoint, and no work dir with one; '
+                f'without a path the latest one in {cfg.work_dir} is taken'
+            )
     if latest is not None:
         cfg.resume, cfg.load_from = True, latest
-    elif resume and resume != 'auto':
-        if not Path(resume).is_file():
-            raise ValueError(
-                f'--resume {resume}: no such checkpoint; without a path the latest one '
-                f'in the work dir is taken'
-            )
-        cfg.resume, cfg.load_from = True, resume
     if not cfg.get('resume'):
         fetch_pretrained(cfg)
     runner = Runner.from_cfg(cfg)
@@ -62,8 +62,15 @@ def train(
         runner.logger.warning(
             f'--resume: {cfg.work_dir} holds no checkpoint yet, training from the start'
         )
+    elif init is not None and latest is not None:
+        runner.logger.warning(f'--init {init} is not loaded: resuming from {latest}')
     runner.train()
-    _say_what_was_saved(runner)
+    if runner.resumed_iter is not None and runner.iter <= runner.resumed_iter:
+        runner.logger.warning(
+            f'Nothing was left to train: {latest} is at the end of the schedule'
+        )
+    else:
+        _say_what_was_saved(runner)
     return runner
 
 
@@ -77,7 +84,7 @@ def fetch_pretrained(cfg: Config) -> None:
         fetch(cfg.load_from)
     init_cfg = load_with_proof(cfg.model.get('backbone', {}).get('init_cfg'))
     for part in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
-        if part and part.get('type') == CHECKPOINT_INIT:
+        if part and part.get('type') == CHECKPOINT_INIT and part.get('source'):
             try:
                 fetch(part['source'], part.get('sha256'))
             except ValueError as error:
@@ -108,4 +115,4 @@ def _say_what_was_saved(runner: Runner) -> None:
                 score = runner.message_hub.get_info('best_score')
                 name = ', '.join(hook.save_best)
                 logger.info(f'Best checkpoint: {best} ({name}: {score:.4f})')
-            logger.info(f'Last checkpoint: {find_latest_checkpoint(runner.work_dir)}')
+            logger.info(f'Last checkpoint: {last_checkpoint(runner.work_dir)}')

@@ -223,7 +223,7 @@ def test_a_refusal_is_one_message_after_one_request(server, status):
     url = f'{server.url}/no.pth'
     with pytest.raises(ValueError, match=f'HTTP {status}') as error:
         download(url)
-    assert f'curl -L -o {cached_path(url)} {url}' in str(error.value)
+    assert f'(curl -LO {url}) and put it at {cached_path(url)}' in str(error.value)
     assert len(server.requests) == 1
     cached_path(url).write_bytes(DATA)
     assert download(url).read_bytes() == DATA
@@ -417,7 +417,7 @@ def test_a_local_file_is_used_in_place_if_its_hash_fits(tmp_path, monkeypatch):
 
 
 def test_a_hugging_face_folder_means_its_weights(tmp_path):
-    with pytest.raises(ValueError, match=r'no model\.safetensors and no pytorch_model'):
+    with pytest.raises(ValueError, match=r'nor model\.safetensors or pytorch_model'):
         fetch(str(tmp_path))
     (tmp_path / 'pytorch_model.bin').touch()
     assert fetch(str(tmp_path)).name == 'pytorch_model.bin'

@@ -392,12 +392,12 @@ print(load_url.__module__, checkpoint.load_url.__module__)
 """
 FIRST = """
 import importlib, inspect, sys
-from convnext_backbone import safe_mmengine
+from convnext_backbone import import_patches, safe_mmengine
 
 assert not {'torch', 'mmengine', 'numpy'} & set(sys.modules)  # it stays cheap
 safe_mmengine.install()
-assert sys.meta_path.count(safe_mmengine.PatchFinder) == 1
-assert sys.meta_path[0] is safe_mmengine.PatchFinder
+assert sys.meta_path.count(import_patches.PatchFinder) == 1
+assert sys.meta_path[0] is import_patches.PatchFinder
 importlib.invalidate_caches()
 from mmengine.runner import checkpoint
 

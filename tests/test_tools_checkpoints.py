@@ -361,3 +361,61 @@ def test_a_work_dir_and_a_hugging_face_folder_are_sources(
     assert train(demo, tmp_path / 'w', '--init', folder) == 0
     argv = [tmp_path / 'w', tmp_path / 'timm.pth', '--to', 'timm']
     assert tool('convert_checkpoint', *argv) == 0
+
+
+def test_resuming_into_another_folder_leaves_the_first_run_alone(
+    in_root, demo, tmp_path, capsys
+):
+    first, second = tmp_path / 'first', tmp_path / 'second'
+    assert train(demo, first) == 0
+    files = sorted(p.name for p in first.glob('*.pth'))
+    assert any(name.startswith('best_') for name in files)
+    more = ['train_cfg.max_iters=4']
+    assert train(demo, second, '--resume', first, options=more) == 0
+    assert sorted(p.name for p in first.glob('*.pth')) == files
+    assert list(second.glob('best_*.pth'))
+    capsys.readouterr()
+    argv = ['--resume', '--init', '/not/loaded.pth']
+    assert tool('train', SEG, '--data-root', demo, *argv) == 1
+    assert '/not/loaded.pth does not exist' in capsys.readouterr().err
+    argv = ['--resume', '--init', first]
+    assert train(demo, second, *argv, options=more) == 0
+    said = ''.join(capsys.readouterr())
+    assert f'--init {next(first.glob("best_*.pth"))} is not loaded: resuming' in said
+    assert 'Nothing was left to train' in said
+
+
+def test_the_best_checkpoint_has_no_state_to_resume_from(
+    in_root, demo, tmp_path, capsys
+):
+    assert train(demo, tmp_path) == 0
+    best = next(tmp_path.glob('best_*.pth'))
+    assert train(demo, tmp_path, '--resume', best) == 1
+    assert 'it has no optimizer: to start a training with its weights, give it as ' in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('train_cfg.max_iter=2', "unexpected keyword argument 'max_iter'"),
+        (
+            'model.backbone.init_cfg.type=convnext_backbone.Checkpoint',
+            'takes source=... and sha256=..., got source=None, layer=',
+        ),
+    ],
+)
+def test_options_that_do_not_exist_are_one_message(
+    in_root, demo, tmp_path, capsys, option, message
+):
+    assert train(demo, tmp_path, options=[option]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith('error: ')
+    assert message in err
+    assert 'Traceback' not in err
+
+
+def test_an_empty_name_is_told(in_root, demo, tmp_path, capsys):
+    assert train(demo, tmp_path, '--init', '') == 1
+    assert 'the checkpoint is an empty string' in capsys.readouterr().err

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
-from convnext_backbone import cli
+from convnext_backbone import checkpoints, cli
 from convnext_backbone.checkpoints.converting import TARGETS, convert
 
 
@@ -29,7 +29,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool and return its exit status."""
     args = parse_args(argv)
-    source = cli.find_checkpoint(args.source)
+    source = checkpoints.pick_file(args.source)
     written, left_out = convert(source, args.target, args.to, force=args.force)
     print(f'{args.target}: {written} weights under the names of {args.to}')
     if left_out:

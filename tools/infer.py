@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
-from convnext_backbone import cli
+from convnext_backbone import checkpoints, cli
 from convnext_backbone.inference import infer
 
 
@@ -28,7 +28,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; the status is 1 when an image could not be read."""
     args = parse_args(argv)
-    checkpoint = cli.find_checkpoint(args.checkpoint)
+    checkpoint = checkpoints.pick_file(args.checkpoint)
     cfg = cli.load_config(args, splits=())
     failed = infer(cfg, checkpoint, args.inputs, args.out_dir, args.score_thr)
     return 1 if failed else 0

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
-from convnext_backbone import cli
+from convnext_backbone import checkpoints, cli
 from convnext_backbone.testing import test
 
 
@@ -32,7 +32,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool and return its exit status."""
     args = parse_args(argv)
-    checkpoint = cli.find_checkpoint(args.checkpoint)
+    checkpoint = checkpoints.pick_file(args.checkpoint)
     cfg = cli.load_config(args, splits=('test',))
     test(cfg, checkpoint, out=args.out, show_dir=args.show_dir)
     return 0

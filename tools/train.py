@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
-from convnext_backbone import cli
+from convnext_backbone import checkpoints, cli
 from convnext_backbone.training import train
 
 
@@ -19,7 +19,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='PATH',
-        help='continue from a checkpoint (default: the latest one in the work dir)',
+        help='continue from a checkpoint or the latest in a work dir (default: the one '
+        'of this run)',
     )
     parser.add_argument(
         '--init',
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool and return its exit status."""
     args = parse_args(argv)
     cfg = cli.load_config(args, splits=('train', 'val'))
-    init = cli.find_checkpoint(args.init) if args.init else None
+    init = None if args.init is None else checkpoints.pick_file(args.init)
     train(cfg, resume=args.resume, init=init, amp=args.amp, seed=args.seed)
     return 0
 

@@ -16,7 +16,7 @@ from convnext_backbone.checkpoints.errors import CheckpointError, UnsafeCheckpoi
 from convnext_backbone.checkpoints.loading import apply, load, read_checkpoint
 from convnext_backbone.checkpoints.reading import trust
 from convnext_backbone.checkpoints.report import LoadReport
-from convnext_backbone.checkpoints.sources import fetch
+from convnext_backbone.checkpoints.sources import fetch, last_checkpoint, pick_file
 
 __all__ = [
     'CheckpointError',
@@ -24,7 +24,9 @@ __all__ = [
     'UnsafeCheckpointError',
     'apply',
     'fetch',
+    'last_checkpoint',
     'load',
+    'pick_file',
     'read_checkpoint',
     'trust',
 ]

@@ -68,8 +68,8 @@ def download(url: str, sha256: str | None = None) -> Path:
 
     Args:
         url: Of scheme http or https. Proxies are taken from the environment.
-        sha256: Hash that the file must have, 64 lower-case hex digits. Without one a
-            fresh file is compared with the start of a hash that its name may hold,
+        sha256: Hash that the file must have, 64 lower-case hex digits. Without one it
+            is compared with the start of a hash that its name may hold,
             as in ``convnext_nano_d1h-7eb4bdea.pth``.
 
     Raises:
@@ -89,7 +89,7 @@ def download(url: str, sha256: str | None = None) -> Path:
                 _check(part, sha256 or _hash_in_name(url), url)
                 os.replace(part, target)
                 return target
-    _check(target, sha256, url)
+    _check(target, sha256 or _hash_in_name(url), url)
     return target
 
 
@@ -162,9 +162,9 @@ def _complete(url: str, part: Path, target: Path) -> None:
                     f' ({size} bytes of it are kept and resumed from)' if size else ''
                 )
                 raise ValueError(
-                    f'{url} cannot be downloaded: {failure}{kept}. A copy fetched on '
-                    f'another machine is used when it is put in place: '
-                    f'curl -L -o {shlex.quote(str(target))} {shlex.quote(url)}'
+                    f'{url} cannot be downloaded: {failure}{kept}. Fetch it on '
+                    f'another machine (curl -LO {shlex.quote(url)}) and put it at '
+                    f'{target}, where it is found'
                 ) from failure
             _log(f'The download of {url} broke off: {failure}. Trying again')
             time.sleep(WAITS[failures - 1])

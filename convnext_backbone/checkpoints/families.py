@@ -151,7 +151,7 @@ def unwrap(
     if strays or not all(isinstance(key, str) for key in state):
         raise ValueError(
             f'checkpoint {source} holds no state dict under a usual name, its entries '
-            f'are {_list(checkpoint)}: say which one to take, as in '
+            f'are {_list(state)}: say which one to take, as in '
             f'{name_part(source, "ENTRY")}'
         )
     known = [n for n in names if any(key.startswith(f'{n}.') for key in state)]

@@ -121,7 +121,16 @@ class CheckpointInit:
         sha256: Hash that the file must have, 64 hex digits.
     """
 
-    def __init__(self, source: str, sha256: str | None = None) -> None:
+    def __init__(
+        self, source: str | None = None, sha256: str | None = None, **others: object
+    ) -> None:
+        if not isinstance(source, str) or others:
+            raise ValueError(
+                f'init_cfg=dict(type="convnext_backbone.Checkpoint") takes source=... '
+                f'and sha256=..., got source={source!r}'
+                f'{"".join(f", {key}={value!r}" for key, value in others.items())}; on '
+                f'the command line --init SOURCE replaces all of it'
+            )
         self.source = source
         self.sha256 = sha256
 

@@ -133,7 +133,7 @@ def _pair(
     for prefix in backbones:
         for key, shape in weights.reshaped.items():
             if prefix + key in pairs.tensors:
-                note = f'{_leaf(key)} reshaped from {len(shape)} dimensions'
+                note = f'{_leaf(key)} reshaped, {len(shape)}-d in the file'
                 pairs.adapted.setdefault(prefix + key, note)
     for key in given.keys() - own.keys():
         reason = _why_skipped(key, backbones)
@@ -275,6 +275,7 @@ def _check_arch(module: ConvNeXt, weights: Weights, source: str) -> None:
     depths, channels = weights.depths[:built], weights.channels[:built]
     own = module.state_dict()
     same = (depths, channels) == (module.depths[:built], module.channels[:built])
+    other_version = (weights.version == 'V2') != any('.grn.' in key for key in own)
     if not same and not weights.has_gaps:
         wrong = [
             key
@@ -287,11 +288,15 @@ def _check_arch(module: ConvNeXt, weights: Weights, source: str) -> None:
             key for key in own if _STAGE.match(key) and key not in weights.backbone
         ]
         arch = weights.arch if weights.arch.startswith('dict') else f'{weights.arch!r}'
+        version = f', use_grn={weights.version == "V2"}' if other_version else ''
+        after = ''
+        if weights.channels != module.channels:
+            after = f', in_channels={list(weights.channels)} in what follows it'
         raise ValueError(
             f'checkpoint {source} holds ConvNeXt {weights.arch}, the model is '
             f'{name_arch(module.depths, module.channels)} ({_first(wrong)} do not '
-            f'fit): set arch={arch} in the backbone, and in_channels='
-            f'{list(weights.channels)} in what follows it, or give weights of its arch'
+            f'fit): set arch={arch}{version} in the backbone{after}, or give weights '
+            f'of its arch'
         )
     for part, setting in (
         ('grn.gamma', 'use_grn'),

@@ -169,7 +169,8 @@ def _foreign_kind(head: bytes, file: BinaryIO) -> str | None:
     if head.startswith(b'\x1f\x8b'):
         return 'is compressed with gzip: unpack it first'
     if not re.search(rb'[^\t\n\r\x20-\x7e\x80-\xff]', head):
-        return f'is {"JSON" if text[:1] in b"{[" else "text"}, not weights'
+        kind = 'JSON' if text[:1] in b'{[' else 'text'
+        return f'is {kind}, not weights: give the file that holds them'
     if tarfile.is_tarfile(file):
         return 'is a tar archive: unpack it, or save it anew with torch 0.4 or later'
     return None

@@ -20,8 +20,8 @@ from convnext_backbone.checkpoints.errors import CheckpointError
 
 SCHEMES = ('http', 'https', 'timm', 'hf', 'meta')
 FORMS = (
-    'a file, an http(s) URL, timm://MODEL.TAG, hf://ORG/NAME[@REVISION][/FILE] or '
-    'meta://NAME'
+    'a file, a work dir, an http(s) URL, timm://MODEL.TAG, '
+    'hf://ORG/NAME[@REVISION][/FILE] or meta://NAME'
 )
 WEIGHTS = ('model.safetensors', 'pytorch_model.bin')  # of a Hugging Face repository
 # Seconds, for each of the Hub's addresses that does not answer.
@@ -116,21 +116,60 @@ def fetch(source: str | Path, sha256: str | None = None) -> Path:
     return path
 
 
+def pick_file(source: str | Path) -> str:
+    """Replace a local folder in a source by the checkpoint in it.
+
+    A Hugging Face folder means its weights, a work dir its newest ``best_*.pth``, or
+    else the file that ``last_checkpoint`` names. Anything else stays as it is.
+
+    Raises:
+        ValueError: There is no such file or folder, or no checkpoint in it.
+    """
+    source = os.fspath(source)
+    location, part, sha256 = split_fragment(source)
+    if _scheme(location) is not None:
+        return source
+    return f'{_find_local(location)}{source[len(location) :]}'
+
+
+def last_checkpoint(folder: str | Path) -> str | None:
+    """Return the checkpoint that was saved last in a work dir, None if there is none.
+
+    Like mmengine's ``find_latest_checkpoint``, without its print.
+    """
+    note = Path(folder, 'last_checkpoint')
+    path = note.read_text(encoding='utf-8').strip() if note.is_file() else None
+    return path if path and Path(path).is_file() else None
+
+
 def _find_local(location: str) -> Path:
-    """Return the file at a path, or the weights in a Hugging Face folder."""
-    path = Path(os.path.expanduser(location))
+    """Return the file at a path, or the one that a folder means."""
+    if not location:
+        raise ValueError(
+            f'the checkpoint is an empty string (a shell variable that is not set?): '
+            f'give {FORMS}'
+        )
+    path = Path(location).expanduser()
     if path.is_file():
         return path
     if path.is_dir():
-        for name in WEIGHTS:
-            if (path / name).is_file():
-                return path / name
+        best = sorted(path.glob('best_*.pth'), key=lambda p: p.stat().st_mtime)
+        known = [path / name for name in WEIGHTS if (path / name).is_file()]
+        last = last_checkpoint(path)
+        if known or best or last:
+            return known[0] if known else best[-1] if best else Path(last)
         raise ValueError(
-            f'checkpoint folder {location} holds no {" and no ".join(WEIGHTS)}: give '
-            f'the file'
+            f'folder {location} holds no checkpoint: neither best_*.pth nor a '
+            f'last_checkpoint, as a work dir has, nor {" or ".join(WEIGHTS)}: give a '
+            f'file'
         )
-    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, siblings, n=3)
+    if location.removesuffix('.pth').removesuffix('.pt') in published.FILES:
+        raise ValueError(
+            f'checkpoint {location} does not exist; did you mean meta://{location}?'
+        )
+    siblings = path.parent.iterdir() if path.parent.is_dir() else ()
+    names = [p.name for p in siblings if p.is_file()]
+    near = difflib.get_close_matches(path.name, names, n=3)
     hint = f' (did you mean {" or ".join(near)}?)' if near else ''
     raise ValueError(f'checkpoint {location} does not exist{hint}: give {FORMS}')
 
