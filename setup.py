@@ -1,9 +1,11 @@
 """Package metadata; tool settings live in pyproject.toml."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 VERSION = re.search(
@@ -29,6 +31,20 @@ ONEDL = [
 ]
 TEST = ['codespell', 'pytest>=8', 'ruff>=0.15', 'transformers>=4.40']
 
+
+class BuildWithConfigs(build_py):
+    """Puts the configs into the wheel, where OpenMMLab's packages have theirs."""
+
+    def run(self) -> None:
+        """Build the package, then copy the configs into it."""
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib, 'convnext_backbone', '.mim', 'configs')
+            shutil.rmtree(target, ignore_errors=True)
+            ignore = shutil.ignore_patterns('__pycache__')
+            shutil.copytree(ROOT / 'configs', target, ignore=ignore)
+
+
 setup(
     name='convnext_backbone',
     version=VERSION,
@@ -37,6 +53,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['convnext_backbone', 'convnext_backbone.*']),
+    cmdclass={'build_py': BuildWithConfigs},
     python_requires='>=3.10',
     install_requires=[
         'torch>=2.5',

@@ -78,10 +78,19 @@ class _Options(DictAction):
         super().__call__(parser, namespace, values, option_string)
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what every tool that reads a config takes: CONFIG and its overrides."""
+def add_config_arguments(
+    parser: argparse.ArgumentParser, nargs: str | None = None
+) -> None:
+    """Add what every tool that reads a config takes: CONFIG and its overrides.
+
+    Args:
+        parser: Receives the arguments.
+        nargs: With '*', for a tool that takes several configs, the argument is a list
+            and called ``configs``.
+    """
     parser.add_argument(
-        'config',
+        'configs' if nargs else 'config',
+        nargs=nargs,
         metavar='CONFIG',
         help='a file, or a name such as det/cascade_convnext_t_coco',
     )

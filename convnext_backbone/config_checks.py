@@ -8,14 +8,24 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope, init_default_scope
 
+from convnext_backbone import mmcv_ops
 from convnext_backbone.archs import parse_arch, parse_out_indices
 
 # The classes of larger files are checked when the data set is loaded: parsing
 # COCO's train2017 twice would cost a quarter of a minute at every start.
 MAX_JSON_BYTES = 100_000_000
+DEFORMABLE = {
+    'DINO',
+    'DDQDETR',
+    'DeformableDETR',
+    'GroundingDINO',
+    'MSDeformAttnPixelDecoder',
+    'MultiScaleDeformableAttention',
+}
 
 
 def check_config(cfg: Config, splits: tuple[str, ...]) -> None:
@@ -35,6 +45,7 @@ def check_config(cfg: Config, splits: tuple[str, ...]) -> None:
             f'_base_, not one of its parts'
         )
     check_channels(cfg)
+    check_ops(cfg)
     for split in splits:
         for dataset in iter_datasets(cfg.get(f'{split}_dataloader')):
             check_paths(dataset, split, cfg.get('data_root'))
@@ -205,6 +216,32 @@ def check_channels(cfg: Config) -> None:
                 f'model.{name} has in_channels={given}, but the backbone (arch '
                 f'{arch!r}) emits {expected}: set model.{name}.in_channels={expected}'
             )
+
+
+def check_ops(cfg: Config) -> None:
+    """Raise ValueError when a model needs compiled ops on a GPU and there are none.
+
+    On a CPU mmcv computes deformable attention in Python.
+    """
+    needed = sorted(DEFORMABLE.intersection(iter_types(cfg.model)))
+    if needed and torch.cuda.is_available() and mmcv_ops.is_served():
+        raise ValueError(
+            f'{", ".join(needed)} has deformable attention, which on a GPU needs the '
+            f'compiled ops of mmcv, and mmcv was installed without: run make mmcv-ops '
+            f'(20 minutes on two cores)'
+        )
+
+
+def iter_types(node: object) -> Iterator[str]:
+    """Yield the name of every type in a config, without its scope."""
+    if isinstance(node, dict):
+        if isinstance(node.get('type'), str):
+            yield node['type'].rpartition('.')[2]
+        for value in node.values():
+            yield from iter_types(value)
+    elif isinstance(node, list | tuple):
+        for item in node:
+            yield from iter_types(item)
 
 
 def _some(names: list[str] | tuple[str, ...], limit: int = 8) -> str:

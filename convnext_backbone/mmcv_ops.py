@@ -59,6 +59,11 @@ def install() -> None:
         _repair_early_imports()
 
 
+def is_served() -> bool:
+    """Whether ``mmcv._ext`` is served here, and not compiled."""
+    return _is_served(importlib.util.find_spec(EXTENSION))
+
+
 class _SwallowedImport(NamedTuple):
     """``from source import name as alias``, failed in a module that carried on."""
 

@@ -17,7 +17,7 @@ MODELS = Registry(
     'model',
     parent=ROOT_MODELS,
     scope='convnext_backbone',
-    locations=['convnext_backbone.convnext'],
+    locations=['convnext_backbone.convnext', 'convnext_backbone.tta'],
 )
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',

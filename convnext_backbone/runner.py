@@ -16,6 +16,7 @@ from torch import nn
 
 from convnext_backbone import checkpoints
 from convnext_backbone.amp import resolve_optim_wrapper
+from convnext_backbone.lr_groups import low_eta_min
 
 # mmengine's reports of the environment, the config and the hooks.
 LOG_FILE_ONLY = ('System environment:', 'Config:', 'Hooks will be executed')
@@ -77,6 +78,16 @@ class Runner(MMRunner):
             optim_wrapper = resolve_optim_wrapper(optim_wrapper)
         return super().build_optim_wrapper(optim_wrapper)
 
+    def build_param_scheduler(self, scheduler: dict | list) -> list | dict:
+        """Build the schedulers; warn of one that raises a decayed learning rate."""
+        if not isinstance(self.optim_wrapper, dict):
+            groups = self.optim_wrapper.param_groups
+            rates = [(group.get('group_name', 'all'), group['lr']) for group in groups]
+            configs = scheduler if isinstance(scheduler, list) else [scheduler]
+            for warning in low_eta_min(rates, filter(_is_config, configs)):
+                self.logger.warning(warning)
+        return super().build_param_scheduler(scheduler)
+
     def build_evaluator(self, evaluator: dict | list | Evaluator) -> Evaluator:
         """Build the evaluator, with the faster implementation of COCO's metric."""
         if isinstance(evaluator, dict):
@@ -115,6 +126,10 @@ class Runner(MMRunner):
         ):
             return
         super()._init_model_weights()
+
+
+def _is_config(scheduler: object) -> bool:
+    return isinstance(scheduler, dict) and 'type' in scheduler
 
 
 def check_resumable(checkpoint: dict, path: str) -> None:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 
 from convnext_backbone import checkpoints
 from convnext_backbone.predictions import write_json
 from convnext_backbone.runner import TestRunner
+from convnext_backbone.tta import add_tta
 
 
 def test(
@@ -17,6 +18,7 @@ def test(
     *,
     out: str | None = None,
     show_dir: str | None = None,
+    tta: bool = False,
 ) -> dict[str, float]:
     """Evaluate a checkpoint on the test data of a config.
 
@@ -25,6 +27,7 @@ def test(
         checkpoint: The trained model.
         out: File for the predictions, ``.json`` or ``.pkl``.
         show_dir: Folder for pictures of ground truth beside prediction.
+        tta: Merge the predictions on several scales and their mirror images.
 
     Returns:
         The metrics, which are also written to ``metrics.json`` in the work dir.
@@ -34,6 +37,8 @@ def test(
     """
     checkpoints.fetch(checkpoint)  # a missing one is told before all else
     cfg.load_from, cfg.resume = None, False
+    if tta:
+        add_tta(cfg)
     evaluators = cfg.test_evaluator
     evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
     evaluators = [dict(metric) for metric in evaluators]
@@ -48,6 +53,7 @@ def test(
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
     runner = TestRunner.from_cfg(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = model.module if isinstance(model, BaseTTAModel) else model
     checkpoints.load(model, checkpoint, strict=True)
     metrics = runner.test()
     if is_main_process():

@@ -1,9 +1,16 @@
 import json
 
 import pytest
+import torch
 from mmengine.config import Config
 
-from convnext_backbone.config_checks import check_config, iter_datasets, iter_heads
+from convnext_backbone import mmcv_ops
+from convnext_backbone.config_checks import (
+    check_config,
+    check_ops,
+    iter_datasets,
+    iter_heads,
+)
 from convnext_backbone.data import make_demo_data
 
 
@@ -170,3 +177,20 @@ def test_wrapped_data_sets_are_found():
     )
     assert list(iter_datasets(nested)) == [leaf, leaf]
     assert list(iter_datasets(None)) == []
+
+
+@pytest.mark.parametrize(
+    ('gpu', 'served', 'fails'),
+    [(True, True, True), (True, False, False), (False, True, False)],
+)
+def test_missing_compiled_ops_are_told(in_root, monkeypatch, gpu, served, fails):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
+    monkeypatch.setattr(mmcv_ops, 'is_served', lambda: served)
+    check_ops(Config.fromfile('configs/det/cascade_convnext_t_coco.py'))
+    for name in ('det/dino_convnext_t_coco', 'seg/mask2former_convnext_t_ade20k'):
+        cfg = Config.fromfile(f'configs/{name}.py')
+        if fails:
+            with pytest.raises(ValueError, match='run make mmcv-ops'):
+                check_ops(cfg)
+        else:
+            check_ops(cfg)

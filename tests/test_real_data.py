@@ -7,9 +7,11 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from test_tools import SMALL, tool
 
+from convnext_backbone.cli import read_config
 from convnext_backbone.convnext import ConvNeXt
 
 COCO = ('det/cascade_convnext_t_coco.py', 'det/mask_convnext_t_coco.py')
@@ -104,3 +106,79 @@ def test_small_models_start_on_data_of_ones_own(
     argv += ['--work-dir', tmp_path, '--cfg-options', *FEW, *SMALL, length]
     assert tool('train', *argv) == 0
     assert list(tmp_path.glob('*_[12].pth'))
+
+
+# A leaf of each family, with what makes it small enough for a machine without a GPU;
+# images are a quarter as wide as they should be.
+ATTO = [
+    'model.backbone.arch=atto',
+    'model.backbone.init_cfg=None',
+    'model.neck.in_channels=[40,80,160,320]',
+]
+PLAIN = ['model.backbone.init_cfg=None']
+DETECTORS = {
+    'mask_convnext_t_coco': ATTO,
+    'mask_convnextv2_b_coco': ATTO,
+    'cascade_convnext_t_coco': ATTO,
+    'faster_convnext_t_coco': ATTO,
+    'cascade_boxes_convnext_t_coco': ATTO,
+    'fcos_convnext_t_coco': ATTO,
+    'dino_convnext_t_coco': [*ATTO[:2], 'model.neck.in_channels=[80,160,320]'],
+    'mask_r50_coco': PLAIN,
+    'mask_swin_t_coco': PLAIN,
+}
+HEADS = [
+    'model.decode_head.in_channels=[40,80,160,320]',
+    'model.auxiliary_head.in_channels=160',
+]
+SEGMENTORS = {
+    'upernet_convnext_b_in22k_640_ade20k': [*ATTO[:2], *HEADS],
+    'upernet_convnextv2_b_ade20k': [*ATTO[:2], *HEADS],
+    'fpn_convnextv2_atto_ade20k': PLAIN,
+    'mask2former_convnext_t_ade20k': [*ATTO[:2], HEADS[0]],
+    'upernet_swin_t_ade20k': PLAIN,
+    'upernet_r50_ade20k': PLAIN,
+}
+
+
+def quarter(node: object, key: str = '') -> object:
+    """Copy a config with the sizes of its images and crops divided by four."""
+    if isinstance(node, dict):
+        return {k: quarter(v, k) for k, v in node.items()}
+    if isinstance(node, list | tuple):
+        sized = key in ('scale', 'scales', 'crop_size', 'size')
+        return type(node)(
+            value // 4 if sized and isinstance(value, int) else quarter(value, key)
+            for value in node
+        )
+    return node
+
+
+def train_a_step(name: str, data_root: Path, folder: Path, options: list[str]) -> dict:
+    """Train one step of a config on small images; return its checkpoint."""
+    path = folder / f'{Path(name).name}.py'
+    Config(quarter(read_config(name).to_dict())).dump(path)
+    argv = [path, '--data-root', data_root, '--work-dir', folder / 'work']
+    assert tool('train', *argv, '--cfg-options', *SMALL, *options) == 0
+    (saved,) = (folder / 'work').glob('*_1.pth')
+    state = torch.load(saved, weights_only=False)
+    assert state['meta']['iter'] == 1
+    assert all(v.isfinite().all() for v in state['state_dict'].values())
+    return state
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', DETECTORS)
+def test_every_family_of_detectors_trains_a_step(in_root, data_dir, tmp_path, name):
+    options = [*DETECTORS[name], 'train_dataloader.dataset.indices=2']
+    options += ['train_cfg.max_epochs=1', 'train_cfg.val_interval=9']
+    train_a_step(f'det/{name}', data_dir / 'coco_mini', tmp_path, options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', SEGMENTORS)
+def test_every_family_of_segmentors_trains_a_step(in_root, data_dir, tmp_path, name):
+    options = [*SEGMENTORS[name], 'train_cfg.max_iters=1', 'train_cfg.val_interval=9']
+    options.append('default_hooks.checkpoint.interval=1')
+    root = ade20k_of(data_dir / 'aerial', tmp_path / 'data')
+    train_a_step(f'seg/{name}', root, tmp_path, options)

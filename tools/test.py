@@ -22,6 +22,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         'the analysis tools of mmdet and mmseg read)',
     )
     parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='test-time augmentation: several scales, each with its mirror image',
+    )
+    parser.add_argument(
         '--show-dir',
         metavar='D',
         help='draw ground truth beside prediction, with a contact sheet',
@@ -34,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     checkpoint = checkpoints.pick_file(args.checkpoint)
     cfg = cli.load_config(args, splits=('test',))
-    test(cfg, checkpoint, out=args.out, show_dir=args.show_dir)
+    test(cfg, checkpoint, out=args.out, show_dir=args.show_dir, tta=args.tta)
     return 0
 
 

@@ -22,6 +22,27 @@ test_pipeline = [
     dict(type='LoadAnnotations', reduce_zero_label=True),  # keeps its own size
     dict(type='PackSegInputs'),
 ]
+# The multi-scale test: each ratio, as it is and flipped. The model goes over each
+# image as in its plain test (sliding, like mmseg's); Meta's multi-scale results are
+# of mode='whole'.
+tta_ratios = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(
+                    type='Resize', scale=(int(2048 * r), int(512 * r)), keep_ratio=True
+                )
+                for r in tta_ratios
+            ],
+            [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
+            [dict(type='LoadAnnotations', reduce_zero_label=True)],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
 train_dataloader = dict(
     batch_size=2,
     num_workers=4,

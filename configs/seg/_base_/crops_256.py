@@ -26,6 +26,21 @@ test_pipeline = [
     dict(type='LoadAnnotations', reduce_zero_label=True),  # keeps its own size
     dict(type='PackSegInputs'),
 ]
+tta_pipeline = [
+    _base_.tta_pipeline[0],
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(
+                    type='Resize', scale=(int(1024 * r), int(1024 * r)), keep_ratio=True
+                )
+                for r in _base_.tta_ratios
+            ],
+            *_base_.tta_pipeline[1].transforms[1:],
+        ],
+    ),
+]
 dataset = dict(type='BaseSegDataset', reduce_zero_label=True)
 train_dataloader = dict(
     batch_size=4,

@@ -29,5 +29,6 @@ visualizer = dict(
 )
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
 log_level = 'INFO'
+tta_model = dict(type='SegTTAModel')  # the mean over a tta_pipeline's images
 load_from = None
 resume = False

@@ -1,0 +1,18 @@
+"""Cascade Mask R-CNN, ConvNeXt-B, COCO, 3x: 54.0 box AP, 46.9 mask AP (published).
+
+Source: arXiv 2201.03545 table 3; facebookresearch/ConvNeXt object_detection.
+8 GPUs x 2 images, AMP, backbone from convnext_base_22k_224.pth.
+Train: python tools/train.py configs/det/cascade_convnext_b_in22k_coco.py
+"""
+
+_base_ = 'cascade_convnext_t_coco.py'
+
+model = dict(
+    backbone=dict(
+        arch='base',
+        drop_path_rate=0.6,
+        init_cfg=dict(source='meta://convnext_base_22k_224'),
+    ),
+    neck=dict(in_channels=[128, 256, 512, 1024]),
+)
+optim_wrapper = dict(optimizer=dict(lr=1e-4), paramwise_cfg=dict(decay_rate=0.8))

@@ -1,0 +1,15 @@
+"""Semantic FPN, ConvNeXt V2-femto, ADE20K, 512, 80k: not published.
+
+A light head for small machines, with the learning rate and decay of V1's UperNet.
+8 GPUs x 2 images, AMP, backbone from convnextv2_femto_1k_224_ema.pt (fine-tuned).
+Train: python tools/train.py configs/seg/fpn_convnextv2_femto_ade20k.py
+"""
+
+_base_ = 'fpn_convnextv2_atto_ade20k.py'
+
+model = dict(
+    backbone=dict(
+        arch='femto', init_cfg=dict(source='meta://convnextv2_femto_1k_224_ema')
+    ),
+    neck=dict(in_channels=[48, 96, 192, 384]),
+)
