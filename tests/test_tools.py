@@ -260,3 +260,15 @@ def test_an_empty_folder_is_one_message(trained, in_root, tmp_path, capsys):
     argv = [DET, trained[DET], tmp_path / 'empty', '--out-dir', tmp_path / 'out']
     assert tool('infer', *argv) == 1
     assert 'holds no image' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('config', [DET, SEG])
+def test_several_views_are_merged_when_asked_for(
+    trained, demo, in_root, tmp_path, config
+):
+    argv = ['--data-root', demo, '--work-dir', tmp_path, '--tta']
+    argv += ['--show-dir', tmp_path / 'show', '--cfg-options', *SMALL]
+    assert tool('test', config, trained[config], *argv) == 0
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())['metrics']
+    assert 'mIoU' in metrics or 'coco/segm_mAP' in metrics
+    assert cv2.imread(str(tmp_path / 'show' / 'contact_sheet.png')).std() > 5
