@@ -321,7 +321,9 @@ def test_one_step_of_every_family(name):
     cfg = shrink(read(name))
     init_default_scope('mmdet')
     torch.manual_seed(0)
-    model = MODELS.build(cfg.model).train()
+    model = MODELS.build(cfg.model)
+    model.init_weights()  # DINO's embeddings are uninitialised memory before
+    model.train()
     optim_wrapper = build_optim_wrapper(
         model, dict(cfg.optim_wrapper, type='OptimWrapper')
     )
