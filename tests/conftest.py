@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from mmengine.visualization import Visualizer
 
 import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
 
@@ -22,3 +23,13 @@ def in_root(monkeypatch) -> Path:
     """Run the test in the checkout, where configs/ and tools/ are."""
     monkeypatch.chdir(ROOT)
     return ROOT
+
+
+@pytest.fixture(autouse=True)
+def own_visualizers():
+    """Leave no visualizer behind: the next run would write where this one did."""
+    yield
+    kinds = [Visualizer]
+    for kind in kinds:
+        kind._instance_dict.clear()
+        kinds += kind.__subclasses__()
