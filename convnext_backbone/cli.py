@@ -41,6 +41,9 @@ def run(main: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
+    except BrokenPipeError:  # as of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except TypeError as error:
         if not re.search(r'__init__\(\) (got an unexpected|missing)', str(error)):
             raise

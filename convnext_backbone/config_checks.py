@@ -39,10 +39,11 @@ def check_config(cfg: Config, splits: tuple[str, ...]) -> None:
         ValueError: Something is missing or does not match; the message names it,
             what was expected, and the fix.
     """
-    if not isinstance(cfg.get('model'), dict):
+    loaders = [key for key in cfg if key.endswith('_dataloader')]
+    if not isinstance(cfg.get('model'), dict) or not loaders:
         raise ValueError(
-            f'config {cfg.filename} has no model: give a config that stands beside '
-            f'_base_, not one of its parts'
+            f'config {cfg.filename} has no {"data" if cfg.get("model") else "model"}: '
+            f'give a config that stands beside _base_, not one of its parts'
         )
     check_channels(cfg)
     check_ops(cfg)

@@ -16,15 +16,16 @@ from convnext_backbone.config_checks import iter_datasets
 
 COCO_IMAGES = 117_266  # of train2017 that have annotations
 POINTS = 500  # of a curve
+PICTURES = ('.png', '.pdf', '.svg', '.jpg')
 
 
 class Group(NamedTuple):
     """Parameters that share their settings.
 
     Attributes:
-        name: Such as ``layer_03.no_decay``, or a number without layer decay.
+        name: Such as ``layer_03.no_decay``, or ``group_0`` without layer decay.
         lr: Learning rate before any schedule.
-        scale: Factor that depth gives.
+        scale: Of the optimizer's learning rate.
         weight_decay: Weight decay.
         tensors: Number of parameter tensors.
         params: Number of parameters.
@@ -42,7 +43,15 @@ def build_groups(cfg: Config) -> list[Group]:
     """Build a config's model and optimizer, and describe the parameter groups.
 
     The groups are ordered from stem to heads. Nothing is downloaded or initialised.
+
+    Raises:
+        ValueError: The config has no optimizer.
     """
+    if 'optim_wrapper' not in cfg:
+        raise ValueError(
+            f'config {cfg.filename} has no optim_wrapper, so there are no learning '
+            f'rates to show'
+        )
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = _build_model(cfg.model)
     wrapper = dict(cfg.optim_wrapper, type='OptimWrapper')  # AMP needs a device
@@ -50,21 +59,33 @@ def build_groups(cfg: Config) -> list[Group]:
         wrapper.pop(key, None)
     logger = MMLogger.get_current_instance()
     level = logger.level
-    logger.setLevel('WARNING')  # the constructor logs the same groups
+    logger.setLevel('ERROR')  # the constructor logs the same groups, and what is frozen
     try:
         optimizer = build_optim_wrapper(model, wrapper).optimizer
     finally:
         logger.setLevel(level)
     merged: dict[tuple, list] = {}
+    base = optimizer.defaults['lr']
     for group in optimizer.param_groups:
-        name = group.get('group_name', 'all')
-        decay = group.get('weight_decay', 0.0)
-        key = (name, group['lr'], group.get('lr_scale', 1.0), decay)
+        key = (group.get('group_name'), group['lr'], group.get('weight_decay', 0.0))
         merged.setdefault(key, []).extend(group['params'])
     return [
-        Group(*key, len(params), sum(p.numel() for p in params))
-        for key, params in merged.items()
+        Group(
+            name or f'group_{number}',
+            lr,
+            lr / base if base else 1.0,
+            decay,
+            len(params),
+            sum(p.numel() for p in params),
+        )
+        for number, ((name, lr, decay), params) in enumerate(merged.items())
     ]
+
+
+def schedulers_of(cfg: Config) -> list[dict]:
+    """Return a config's schedulers as a list, however they are written."""
+    schedulers = cfg.get('param_scheduler') or []
+    return [schedulers] if isinstance(schedulers, dict) else list(schedulers)
 
 
 def _build_model(config: dict) -> nn.Module:
@@ -117,7 +138,7 @@ def trace(cfg: Config, groups: list[Group]) -> tuple[list[float], list[list[floa
     optimizer = torch.optim.SGD(stand_ins, lr=groups[-1].lr)
     schedulers = [
         _build_scheduler(dict(config), optimizer, length, cfg.train_cfg)
-        for config in cfg.param_scheduler
+        for config in schedulers_of(cfg)
     ]
     optimizer.step()  # without gradients; schedulers warn when they come first
     positions, rates = [], [[] for _ in groups]
@@ -151,7 +172,8 @@ def _build_scheduler(config: dict, optimizer, length: int, train_cfg: dict):
 def epoch_length(cfg: Config) -> int:
     """Count the iterations of an epoch on the total batch that the config is for.
 
-    Without the data at hand, as on COCO with the published batch.
+    Without the data at hand, an epoch is taken to be as long as COCO's, and that is
+    said unless the data is COCO.
     """
     batch = cfg.get('auto_scale_lr', {}).get('base_batch_size') or 1
     images = 0
@@ -160,6 +182,11 @@ def epoch_length(cfg: Config) -> int:
         path = Path(dataset.get('data_root') or '', ann_file or '')
         if ann_file and path.is_file():
             images += len(json.loads(path.read_text(encoding='utf-8'))['images'])
+        elif 'train2017' not in str(ann_file):
+            MMLogger.get_current_instance().warning(
+                f'{path} is not here: an epoch is taken to have as many images as '
+                f"COCO's, {COCO_IMAGES}"
+            )
     return max(1, (images or COCO_IMAGES) // batch)
 
 
@@ -183,7 +210,13 @@ def table(groups: list[Group]) -> str:
 
 
 def plot(cfg: Config, groups: list[Group], path: str | Path) -> None:
-    """Draw the learning rate of every layer over the schedule, stem to heads."""
+    """Draw the learning rate of every layer over the schedule, stem to heads.
+
+    Raises:
+        ValueError: The suffix is not that of a picture.
+    """
+    if Path(path).suffix not in PICTURES:
+        raise ValueError(f'--plot {path}: expected a name in {", ".join(PICTURES)}')
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -62,6 +62,7 @@ BASELINES = {
     'cascade_swin_t_coco': (50.4, 43.7),
     'cascade_swin_s_coco': (51.9, 45.0),
     'cascade_swin_b_coco': (51.9, 45.0),
+    'cascade_swin_b_in22k_coco': (53.0, 45.8),
     'cascade_swin_l_in22k_coco': (53.9, 46.7),
 }
 V1_3X = [n for n in PUBLISHED if 'v2' not in n] + list(BASELINES)
@@ -119,7 +120,7 @@ def test_baselines_have_the_schedule_of_convnext_and_no_layer_decay(name):
     optim = cfg.optim_wrapper
     assert optim.constructor == 'DefaultOptimWrapperConstructor'
     assert (optim.optimizer.lr, optim.optimizer.weight_decay) == (1e-4, 0.05)
-    assert optim.paramwise_cfg.custom_keys.norm == dict(decay_mult=0.0)
+    assert optim.paramwise_cfg.norm_decay_mult == 0.0
 
 
 # name: scale of the stem, of stage 2's first and last block, of stage 3

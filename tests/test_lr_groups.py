@@ -99,3 +99,27 @@ def test_print_config_shows_what_differs(in_root, capsys):
     assert "arch='tiny'" in capsys.readouterr().out
     assert tool('print_config', 'det/none') == 1
     assert 'config det/none does not exist' in capsys.readouterr().err
+
+
+def test_groups_without_layer_decay_are_told_apart(in_root, tmp_path, capsys):
+    argv = ['det/cascade_r50_coco', '--plot', tmp_path / 'a.png']
+    assert tool('show_lr_groups', *argv) == 0
+    out = capsys.readouterr().out
+    assert out.startswith('group ')
+    assert 'group_0' in out
+    assert 'group_1' in out
+
+
+@pytest.mark.parametrize('schedule', [None, dict(type='PolyLR', by_epoch=False)])
+def test_schedules_may_be_one_or_none(in_root, schedule):
+    cfg = Config.fromfile(SEG)
+    cfg.param_scheduler = schedule
+    groups = lr_groups.build_groups(cfg)
+    _, rates = lr_groups.trace(cfg, groups[-1:])
+    assert rates[0][0] == groups[-1].lr
+    assert (rates[0][-1] == rates[0][0]) == (schedule is None)
+
+
+def test_a_picture_of_no_known_kind_is_refused(in_root, tmp_path, capsys):
+    assert tool('show_lr_groups', SEG, '--plot', tmp_path / 'a.foo') == 1
+    assert 'a.foo: expected a name in .png' in capsys.readouterr().err

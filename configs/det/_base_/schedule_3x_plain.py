@@ -6,8 +6,8 @@ optim_wrapper = dict(
     constructor='DefaultOptimWrapperConstructor',
     paramwise_cfg=dict(
         _delete_=True,
+        norm_decay_mult=0.0,
         custom_keys={
-            'norm': dict(decay_mult=0.0),
             'absolute_pos_embed': dict(decay_mult=0.0),
             'relative_position_bias_table': dict(decay_mult=0.0),
         },
