@@ -19,9 +19,7 @@ from mmengine.config import Config, DictAction
 
 from convnext_backbone import checkpoints
 from convnext_backbone.config_checks import check_config
-from convnext_backbone.config_files import configs_dir, find_config
-
-PACKAGE = Path(__file__).parent
+from convnext_backbone.config_files import PACKAGE, configs_dir, find_config
 
 
 def run(main: Callable[[], int]) -> int:

@@ -207,7 +207,7 @@ class ConvNeXt(BaseModule):
         with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
-        super().__init__(init_cfg=load_with_proof(init_cfg))
+        super().__init__(init_cfg=init_configs(init_cfg))
         self.depths, self.channels = parse_arch(arch)
         self.out_indices = parse_out_indices(out_indices, len(self.depths))
         check_arguments(
@@ -255,8 +255,9 @@ class ConvNeXt(BaseModule):
 
     def init_weights(self) -> None:
         """Apply ``init_cfg``; say so when training starts from random weights."""
-        configs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
-        if not any(cfg and cfg['type'] == CHECKPOINT_INIT for cfg in configs):
+        if not any(
+            cfg['type'] == CHECKPOINT_INIT for cfg in init_configs(self.init_cfg)
+        ):
             MMLogger.get_current_instance().info(
                 'ConvNeXt has no pretrained weights in its init_cfg: the backbone '
                 'starts from random ones until a checkpoint is loaded'
@@ -313,16 +314,19 @@ class ConvNeXt(BaseModule):
             module.requires_grad_(False)
 
 
-def load_with_proof(init_cfg: dict | list | None) -> dict | list | None:
-    """Replace mmengine's 'Pretrained', which loads nothing in silence, by ours.
+def init_configs(init_cfg: dict | list | None) -> list[dict]:
+    """Return an ``init_cfg`` as a list, checkpoints last, as mmengine loads them.
 
-    As with mmengine, a checkpoint is loaded after all other initialisation.
+    mmengine's 'Pretrained', which loads nothing in silence, is replaced by ours.
     """
-    if isinstance(init_cfg, list | tuple):
-        configs = [load_with_proof(cfg) for cfg in init_cfg]
-        return sorted(configs, key=lambda cfg: cfg['type'] == CHECKPOINT_INIT)
-    if init_cfg and init_cfg.get('type') in MMENGINE_PRETRAINED:
-        prefix = (init_cfg.get('prefix') or '').rstrip('.')
-        source = init_cfg['checkpoint'] + (f'#{prefix}' if prefix else '')
-        return dict(type=CHECKPOINT_INIT, source=source)
-    return init_cfg
+    given = init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]
+    configs = [_replace_pretrained(cfg) for cfg in given if cfg]
+    return sorted(configs, key=lambda cfg: cfg['type'] == CHECKPOINT_INIT)
+
+
+def _replace_pretrained(init_cfg: dict) -> dict:
+    if init_cfg.get('type') not in MMENGINE_PRETRAINED:
+        return init_cfg
+    prefix = (init_cfg.get('prefix') or '').rstrip('.')
+    source = init_cfg['checkpoint'] + (f'#{prefix}' if prefix else '')
+    return dict(type=CHECKPOINT_INIT, source=source)

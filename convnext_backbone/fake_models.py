@@ -22,20 +22,7 @@ def fake_model(cfg: Config, device: str = 'cuda') -> Iterator[nn.Module]:
         device: Where the tensors claim to be. It decides which operations mixed
             precision lowers, and need not exist on this machine.
     """
-    # Parameters lose their memory as soon as they are registered. They are not fake at
-    # once, because drawing weights looks at values.
-    hook = register_module_parameter_registration_hook(
-        lambda module, name, value: (
-            None
-            if value is None
-            else nn.Parameter(value.detach().to('meta'), value.requires_grad)
-        )
-    )
-    try:
-        with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-            model = MODELS.build(copy.deepcopy(cfg.model))
-    finally:
-        hook.remove()
+    model = meta_model(cfg)
     with FakeTensorMode():
         for module in model.modules():
             for key, value in list(module.named_parameters(recurse=False)):
@@ -45,6 +32,27 @@ def fake_model(cfg: Config, device: str = 'cuda') -> Iterator[nn.Module]:
                 fake = torch.empty(value.shape, dtype=value.dtype, device=device)
                 setattr(module, key, fake)
         yield model
+
+
+def meta_model(cfg: Config) -> nn.Module:
+    """Build a config's model with parameters on the meta device, buffers on the CPU.
+
+    Unlike within ``torch.device('meta')``, constructors may look at values, as Swin's
+    does.
+    """
+    # Parameters lose their memory as soon as they are registered.
+    hook = register_module_parameter_registration_hook(
+        lambda module, name, value: (
+            None
+            if value is None
+            else nn.Parameter(value.detach().to('meta'), value.requires_grad)
+        )
+    )
+    try:
+        with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+            return MODELS.build(copy.deepcopy(cfg.model))
+    finally:
+        hook.remove()
 
 
 def images_for(model: nn.Module, number: int, shape: tuple[int, int]) -> Tensor:

@@ -9,10 +9,11 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
+from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 from torch import nn
 
 from convnext_backbone.config_checks import iter_datasets
+from convnext_backbone.fake_models import meta_model
 
 COCO_IMAGES = 117_266  # of train2017 that have annotations
 POINTS = 500  # of a curve
@@ -53,7 +54,7 @@ def build_groups(cfg: Config) -> list[Group]:
             f'rates to show'
         )
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model = _build_model(cfg.model)
+    model = meta_model(cfg)
     wrapper = dict(cfg.optim_wrapper, type='OptimWrapper')  # AMP needs a device
     for key in ('loss_scale', 'dtype', 'use_fsdp'):
         wrapper.pop(key, None)
@@ -82,19 +83,11 @@ def build_groups(cfg: Config) -> list[Group]:
     ]
 
 
-def schedulers_of(cfg: Config) -> list[dict]:
-    """Return a config's schedulers as a list, however they are written."""
-    schedulers = cfg.get('param_scheduler') or []
-    return [schedulers] if isinstance(schedulers, dict) else list(schedulers)
-
-
-def _build_model(config: dict) -> nn.Module:
-    """Build without memory for the weights, where the model can be built so."""
-    try:
-        with torch.device('meta'):
-            return MODELS.build(config)
-    except RuntimeError:  # Swin reads numbers from tensors
-        return MODELS.build(config)
+def scheduler_configs(param_scheduler: dict | list | None) -> list[dict]:
+    """Return the configs in a ``param_scheduler`` as a list, however it is written."""
+    if not isinstance(param_scheduler, list | tuple):
+        param_scheduler = [param_scheduler]
+    return [s for s in param_scheduler if isinstance(s, dict) and 'type' in s]
 
 
 def low_eta_min(
@@ -104,7 +97,7 @@ def low_eta_min(
 
     Args:
         lrs: Name and learning rate of each group.
-        schedulers: The config's ``param_scheduler``.
+        schedulers: What :func:`scheduler_configs` returns.
 
     Returns:
         A warning for each absolute ``eta_min`` that would let learning rates rise.
@@ -138,7 +131,7 @@ def trace(cfg: Config, groups: list[Group]) -> tuple[list[float], list[list[floa
     optimizer = torch.optim.SGD(stand_ins, lr=groups[-1].lr)
     schedulers = [
         _build_scheduler(dict(config), optimizer, length, cfg.train_cfg)
-        for config in schedulers_of(cfg)
+        for config in scheduler_configs(cfg.get('param_scheduler'))
     ]
     optimizer.step()  # without gradients; schedulers warn when they come first
     positions, rates = [], [[] for _ in groups]

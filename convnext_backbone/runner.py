@@ -16,7 +16,7 @@ from torch import nn
 
 from convnext_backbone import checkpoints
 from convnext_backbone.amp import resolve_optim_wrapper
-from convnext_backbone.lr_groups import low_eta_min
+from convnext_backbone.lr_groups import low_eta_min, scheduler_configs
 
 # mmengine's reports of the environment, the config and the hooks.
 LOG_FILE_ONLY = ('System environment:', 'Config:', 'Hooks will be executed')
@@ -83,8 +83,7 @@ class Runner(MMRunner):
         if not isinstance(self.optim_wrapper, dict):
             groups = self.optim_wrapper.param_groups
             rates = [(group.get('group_name', 'all'), group['lr']) for group in groups]
-            configs = scheduler if isinstance(scheduler, list) else [scheduler]
-            for warning in low_eta_min(rates, filter(_is_config, configs)):
+            for warning in low_eta_min(rates, scheduler_configs(scheduler)):
                 self.logger.warning(warning)
         return super().build_param_scheduler(scheduler)
 
@@ -126,10 +125,6 @@ class Runner(MMRunner):
         ):
             return
         super()._init_model_weights()
-
-
-def _is_config(scheduler: object) -> bool:
-    return isinstance(scheduler, dict) and 'type' in scheduler
 
 
 def check_resumable(checkpoint: dict, path: str) -> None:

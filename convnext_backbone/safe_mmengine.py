@@ -85,19 +85,10 @@ def _load_url(
     all but ``map_location`` are about another cache.
     """
     from convnext_backbone.checkpoints import sources
-    from convnext_backbone.checkpoints.errors import (
-        CheckpointError,
-        UnsafeCheckpointError,
-    )
 
     path = sources.fetch(url)
-    try:
+    with sources.drop_broken(path):
         return _read(path, map_location)
-    except UnsafeCheckpointError:
-        raise
-    except CheckpointError:
-        sources.discard(path)
-        raise
 
 
 def _read(path: object, map_location: object) -> dict:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.model import BaseTTAModel, is_model_wrapper
 
 from convnext_backbone import checkpoints
 from convnext_backbone.predictions import write_json
@@ -52,9 +51,7 @@ def test(
         hook = dict(type='convnext_backbone.ShowResultsHook', out_dir=show_dir)
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
     runner = TestRunner.from_cfg(cfg)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    model = model.module if isinstance(model, BaseTTAModel) else model
-    checkpoints.load(model, checkpoint, strict=True)
+    checkpoints.load(runner.model, checkpoint, strict=True)
     metrics = runner.test()
     if is_main_process():
         path = Path(cfg.work_dir, 'metrics.json')

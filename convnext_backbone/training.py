@@ -7,7 +7,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import MMLogger
 
 from convnext_backbone.checkpoints import fetch, last_checkpoint
-from convnext_backbone.convnext import CHECKPOINT_INIT, load_with_proof
+from convnext_backbone.convnext import CHECKPOINT_INIT, init_configs
 from convnext_backbone.runner import Runner
 
 
@@ -82,9 +82,8 @@ def fetch_pretrained(cfg: Config) -> None:
     """
     if cfg.get('load_from'):
         fetch(cfg.load_from)
-    init_cfg = load_with_proof(cfg.model.get('backbone', {}).get('init_cfg'))
-    for part in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
-        if part and part.get('type') == CHECKPOINT_INIT and part.get('source'):
+    for part in init_configs(cfg.model.get('backbone', {}).get('init_cfg')):
+        if part['type'] == CHECKPOINT_INIT and part.get('source'):
             try:
                 fetch(part['source'], part.get('sha256'))
             except ValueError as error:
@@ -98,9 +97,8 @@ def fetch_pretrained(cfg: Config) -> None:
 def drop_pretrained(model: dict) -> None:
     """Take the pretrained weights out of a model config's backbone."""
     backbone = model.get('backbone', {})
-    init_cfg = load_with_proof(backbone.get('init_cfg'))
-    parts = init_cfg if isinstance(init_cfg, list) else [init_cfg]
-    kept = [part for part in parts if part and part.get('type') != CHECKPOINT_INIT]
+    parts = init_configs(backbone.get('init_cfg'))
+    kept = [part for part in parts if part['type'] != CHECKPOINT_INIT]
     if len(kept) < len(parts):
         backbone['init_cfg'] = kept or None
 

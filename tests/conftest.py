@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
 import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
@@ -26,9 +27,14 @@ def in_root(monkeypatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_visualizers():
-    """Leave no visualizer behind: the next run would write where this one did."""
+def own_globals():
+    """Leave nothing of mmengine's behind that the next test would go on with.
+
+    A default scope decides how others' types resolve; a visualizer writes where the
+    run that made it did.
+    """
     yield
+    DefaultScope._instance_dict.clear()
     kinds = [Visualizer]
     for kind in kinds:
         kind._instance_dict.clear()

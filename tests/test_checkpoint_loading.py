@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
-from mmengine.registry import MODELS, DefaultScope, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from published_layouts import cascade_mask_rcnn, mask_rcnn, upernet
 from torch import nn
 
@@ -21,12 +21,6 @@ from convnext_backbone.convnext import ConvNeXt
 ARCH = dict(depths=(1, 1, 2, 1), channels=(8, 16, 24, 32))
 DET = 'configs/det/cascade_convnext_t_coco.py'
 SEG = 'configs/seg/upernet_convnext_t_ade20k.py'
-
-
-@pytest.fixture(autouse=True)
-def own_scope():
-    yield
-    DefaultScope._instance_dict.clear()
 
 
 def classifier(arch=ARCH, use_grn=False, **kwargs) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 
 from convnext_backbone.config_checks import check_channels, iter_heads
 from convnext_backbone.data import CLASSES, PALETTE, SEG_CLASSES, SEG_PALETTE
@@ -15,12 +15,6 @@ ROOT = Path(__file__).parents[1]
 LEAVES = sorted((ROOT / 'configs').glob('*/*.py'))
 SCRATCH = ('_demo.py', '_nuclei.py', '_aerial.py')  # trained without weights
 LEAF_NAMES = [str(p.relative_to(ROOT / 'configs')) for p in LEAVES]
-
-
-@pytest.fixture(autouse=True)
-def own_scope():
-    yield
-    DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture(params=LEAVES, ids=LEAF_NAMES)

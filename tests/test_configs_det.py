@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, DefaultScope, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 
 ROOT = Path(__file__).parents[1]
 DET = ROOT / 'configs' / 'det'
@@ -66,12 +66,6 @@ BASELINES = {
     'cascade_swin_l_in22k_coco': (53.9, 46.7),
 }
 V1_3X = [n for n in PUBLISHED if 'v2' not in n] + list(BASELINES)
-
-
-@pytest.fixture(autouse=True)
-def own_scope():
-    yield
-    DefaultScope._instance_dict.clear()
 
 
 def read(name: str) -> Config:

@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, DefaultScope, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
@@ -173,12 +173,6 @@ SHRUNK = {
         **SMALL_HEADS,
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def own_scope():
-    yield
-    DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture(params=LEAVES)

@@ -3,7 +3,6 @@
 import cv2
 import pytest
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from test_tools import tool
 
 from convnext_backbone import lr_groups
@@ -11,12 +10,6 @@ from convnext_backbone.data import make_demo_data
 
 DET = 'configs/det/cascade_convnext_t_coco.py'
 SEG = 'configs/seg/upernet_convnext_t_ade20k.py'
-
-
-@pytest.fixture(autouse=True)
-def own_scope():
-    yield
-    DefaultScope._instance_dict.clear()
 
 
 def test_groups_hold_every_parameter_once(in_root):

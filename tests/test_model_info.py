@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -30,12 +30,6 @@ ROOT = Path(__file__).parents[1]
 DET = 'det/cascade_convnext_atto_demo'
 SEG = 'seg/upernet_convnext_atto_demo'
 BEGIN, END = '<!-- model_info: begin -->\n', '<!-- model_info: end -->'
-
-
-@pytest.fixture(autouse=True)
-def own_scope():
-    yield
-    DefaultScope._instance_dict.clear()
 
 
 def read(name: str) -> Config:

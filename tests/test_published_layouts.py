@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from published_layouts import (
     ARCHS,
     Layout,
@@ -40,12 +40,6 @@ PUBLISHED = [
     (UPERNET, 'large', 235),
     (UPERNET, 'xlarge', 391),
 ]
-
-
-@pytest.fixture(autouse=True)
-def own_scope():
-    yield
-    DefaultScope._instance_dict.clear()
 
 
 def with_arch(config: str, arch: str) -> Config:

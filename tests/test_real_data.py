@@ -8,7 +8,6 @@ import cv2
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from test_tools import SMALL, tool
 
 from convnext_backbone.cli import read_config
@@ -20,12 +19,6 @@ FEW = [
     'val_dataloader.dataset.indices=2',
     'test_dataloader.dataset.indices=2',
 ]
-
-
-@pytest.fixture(autouse=True)
-def own_scope():
-    yield
-    DefaultScope._instance_dict.clear()
 
 
 def go_through(config, data_root, work_dir, loop, more, stops) -> dict:

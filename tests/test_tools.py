@@ -36,13 +36,6 @@ SMALL = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def own_scope():
-    """Leave no default scope behind: it would decide how others' types resolve."""
-    yield
-    DefaultScope._instance_dict.clear()
-
-
 def tool(name: str, *argv: object) -> int:
     """Run a tool's main in this process; its exit status."""
     spec = importlib.util.spec_from_file_location(f'tool_{name}', TOOLS / f'{name}.py')

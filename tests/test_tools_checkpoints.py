@@ -11,7 +11,7 @@ import torch
 from file_server import FileServer
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.registry import MODELS, DefaultScope, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from test_tools import DET, QUICK, SEG, SMALL, TOOLS, tool
 
 from convnext_backbone import checkpoints
@@ -21,9 +21,8 @@ from convnext_backbone.data import make_demo_data
 
 
 @pytest.fixture(autouse=True)
-def own_scope():
+def own_logger():
     yield
-    DefaultScope._instance_dict.clear()
     MMLogger._instance_dict.clear()  # its handlers write to this test's streams
 
 

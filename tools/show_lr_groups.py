@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     groups = lr_groups.build_groups(cfg)
     print(lr_groups.table(groups))
     rates = [(group.name, group.lr) for group in groups]
-    for warning in lr_groups.low_eta_min(rates, lr_groups.schedulers_of(cfg)):
+    schedulers = lr_groups.scheduler_configs(cfg.get('param_scheduler'))
+    for warning in lr_groups.low_eta_min(rates, schedulers):
         print(f'warning: {warning}', file=sys.stderr)
     if args.plot:
         lr_groups.plot(cfg, groups, args.plot)

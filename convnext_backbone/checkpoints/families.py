@@ -176,7 +176,7 @@ def _usual_entry(state: Mapping, source: str) -> str | None:
 
 
 def _list(names: Collection[object], limit: int = 8) -> str:
-    """Write a few names, the one that most begin with first."""
+    """Write the first few names, or that there are none."""
     shown = ', '.join(str(name) for name in list(names)[:limit])
     return f'{shown}, ...' if len(names) > limit else shown or 'none'
 

@@ -1,16 +1,14 @@
 """Loads a checkpoint of any family into a model: all that must fit, or nothing."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 from convnext_backbone.checkpoints import sources
-from convnext_backbone.checkpoints.errors import CheckpointError, UnsafeCheckpointError
 from convnext_backbone.checkpoints.families import unwrap
 from convnext_backbone.checkpoints.matching import Strict, match
 from convnext_backbone.checkpoints.reading import check_tensors, read_file
@@ -31,6 +29,7 @@ def load(
     Args:
         model: A backbone, which takes a classifier's or a backbone's weights; or a
             whole model, which takes those too, into its backbone, or a whole model's.
+            What wraps it (DDP, test-time augmentation) counts for nothing.
         source: A file, an http(s) URL, ``timm://MODEL``, ``hf://ORG/NAME`` or
             ``meta://NAME``; ``#ENTRY`` behind it takes that part of the file, such as
             ``run.pth#model_ema``, ``detector.pth#backbone`` or, of both kinds,
@@ -66,26 +65,11 @@ def read_checkpoint(source: str | Path, sha256: str | None = None) -> dict:
     source = os.fspath(source)
     path = sources.fetch(source, sha256)
     location, part, _ = sources.split_fragment(source)
-    with _drop_broken(path):
+    with sources.drop_broken(path):
         checkpoint = read_file(path)
         state, _ = unwrap(checkpoint, part, location)
         check_tensors(state, path)
     return checkpoint
-
-
-@contextmanager
-def _drop_broken(path: Path) -> Iterator[None]:
-    """Remove a file from the download cache when it turns out to be damaged."""
-    try:
-        yield
-    except UnsafeCheckpointError:
-        raise
-    except CheckpointError as error:
-        if sources.discard(path):
-            raise CheckpointError(
-                f'{error}; it was removed from the cache and will be fetched again'
-            ) from error
-        raise
 
 
 def apply(
@@ -95,7 +79,7 @@ def apply(
     source = os.fspath(source)
     if not (strict == 'auto' or isinstance(strict, bool)):
         raise ValueError(f"strict={strict!r}: expected 'auto', True or False")
-    while is_model_wrapper(model):
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     location, part, _ = sources.split_fragment(source)
     state, part = unwrap(checkpoint, part, location)

@@ -245,14 +245,9 @@ def _check_kind(
                 f'or load_from; to start from its backbone only, write {part}'
             )
         return
-    ours = {
-        name
-        for name, child in model.named_children()
-        if not isinstance(child, ConvNeXt)
-    }
-    ours = {
-        name for name in ours if any(k.startswith(name) for k in model.state_dict())
-    }
+    backbones = {n for n, m in model.named_children() if isinstance(m, ConvNeXt)}
+    names = (key.partition('.') for key in model.state_dict())
+    ours = {part for part, dot, _ in names if dot} - backbones
     own = ', '.join(sorted(ours))
     if strict is True and not weights.is_whole:
         raise ValueError(

@@ -3,6 +3,8 @@
 import difflib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import (
@@ -16,7 +18,7 @@ from huggingface_hub import (
 
 from convnext_backbone.checkpoints import published
 from convnext_backbone.checkpoints.download import cache_dir, download, hash_problem
-from convnext_backbone.checkpoints.errors import CheckpointError
+from convnext_backbone.checkpoints.errors import CheckpointError, UnsafeCheckpointError
 
 SCHEMES = ('http', 'https', 'timm', 'hf', 'meta')
 FORMS = (
@@ -280,3 +282,21 @@ def discard(path: Path) -> bool:
     if hub in path.parents:
         path.unlink(missing_ok=True)
     return True
+
+
+@contextmanager
+def drop_broken(path: Path) -> Iterator[None]:
+    """Remove a file from its cache when reading it in the block finds it damaged.
+
+    One that is sound and asks to run code stays: it may be trusted next time.
+    """
+    try:
+        yield
+    except UnsafeCheckpointError:
+        raise
+    except CheckpointError as error:
+        if discard(path):
+            raise CheckpointError(
+                f'{error}; it was removed from the cache and will be fetched again'
+            ) from error
+        raise
