@@ -19,6 +19,7 @@ from convnext_backbone.amp import resolve_optim_wrapper
 from convnext_backbone.lr_groups import low_eta_min, scheduler_configs
 
 # mmengine's reports of the environment, the config and the hooks.
+NOISE = ('paramwise_options', '"FileClient"', '"HardDiskBackend"')
 LOG_FILE_ONLY = ('System environment:', 'Config:', 'Hooks will be executed')
 
 
@@ -56,6 +57,7 @@ class Runner(MMRunner):
             for handler in logger.handlers:
                 if handler not in files:
                     handler.setFormatter(_ShortFormatter(handler.formatter, log_file))
+                    handler.addFilter(_is_news)
         return logger
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
@@ -71,6 +73,13 @@ class Runner(MMRunner):
                 find_unused_parameters=self.cfg.get('find_unused_parameters', False),
             )
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def dump_config(self) -> None:
+        """Write the config to the work dir, never over the file that it came from."""
+        source = Path(self.cfg.filename or '')
+        if source.is_file() and source.resolve().parent == Path(self.work_dir):
+            return  # the run's own folder has it too, resolved
+        super().dump_config()
 
     def build_optim_wrapper(self, optim_wrapper: BaseOptimWrapper | dict):
         """Build the optimizer wrapper, with AMP resolved for this machine."""
@@ -173,6 +182,11 @@ def choose_coco_metric(metric: dict) -> dict:
     if METRICS.get('FasterCocoMetric') is None:  # mmdet before the fork has none
         return metric
     return {**metric, 'type': 'FasterCocoMetric'}
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Keep from the console what mmengine says of each parameter and of itself."""
+    return not record.getMessage().startswith(NOISE)
 
 
 class _ShortFormatter(logging.Formatter):

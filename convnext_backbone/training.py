@@ -8,6 +8,7 @@ from mmengine.logging import MMLogger
 
 from convnext_backbone.checkpoints import fetch, last_checkpoint
 from convnext_backbone.convnext import CHECKPOINT_INIT, init_configs
+from convnext_backbone.run_record import recorded
 from convnext_backbone.runner import Runner
 
 
@@ -64,7 +65,8 @@ def train(
         )
     elif init is not None and latest is not None:
         runner.logger.warning(f'--init {init} is not loaded: resuming from {latest}')
-    runner.train()
+    with recorded(runner._log_dir, runner.seed):
+        runner.train()
     if runner.resumed_iter is not None and runner.iter <= runner.resumed_iter:
         runner.logger.warning(
             f'Nothing was left to train: {latest} is at the end of the schedule'

@@ -1,0 +1,126 @@
+"""Checks and converts a data set once; the next time the result is found again."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from convnext_backbone.datasets import convert
+from convnext_backbone.datasets.checks import class_names, find_faults
+from convnext_backbone.datasets.records import Record, Source
+from convnext_backbone.datasets.scan import scan
+from convnext_backbone.datasets.splits import make_splits
+from convnext_backbone.datasets.statistics import render_faults, statistics
+from convnext_backbone.home import home_dir
+from convnext_backbone.predictions import write_json
+
+VERSION = 1  # of what is written; another one converts anew
+SUMMARY = 'dataset.json'  # written last: a folder with it is complete
+NOT_DATA = {'.py', '.pth', '.log', '.md', '.cache'}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A data set in the form that training reads.
+
+    Attributes:
+        folder: Where it is, see :mod:`convnext_backbone.datasets.convert`.
+        images: The folder that the images' names start from: the user's own.
+        numbers: Its statistics: see :func:`~.statistics.statistics`; and ``masks``:
+            whether it has instance masks, ``divided``: whether we made its splits.
+        news: Whether it was converted just now.
+    """
+
+    folder: Path
+    images: Path
+    numbers: dict
+    news: bool
+
+
+def prepare(source: Source, classes: Sequence[str] | None, seed: int) -> Converted:
+    """Check a data set and convert it, unless that was done before.
+
+    Args:
+        source: The data set.
+        classes: The classes to keep, in label order; None keeps all.
+        seed: Of the division into training and validation, where one is to be made.
+
+    Raises:
+        ValueError: The data has errors; the message lists them.
+    """
+    key = fingerprint(source, classes, seed)
+    folder = home_dir('datasets') / f'{source.root.stem}-{key[:12]}'
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f'{folder}.lock'):
+        if (folder / SUMMARY).is_file():
+            numbers = json.loads((folder / SUMMARY).read_text(encoding='utf-8'))
+            return Converted(folder, source.folder, numbers, news=False)
+        records, numbers = read(source, classes, seed)
+        names = numbers['classes']
+        # What a killed run left is whole, file by file: see convert.py.
+        folder.mkdir(exist_ok=True)
+        if source.task == 'det':
+            convert.write_detection(source, records, names, folder)
+        else:
+            convert.write_segmentation(source, records, names, folder)
+        splits = {
+            split: [
+                convert.image_name(source, record.image)
+                for record in records
+                if record.split == split
+            ]
+            for split in convert.SPLITS
+        }
+        made_by = f'stratified, seed {seed}' if numbers['divided'] else 'the data set'
+        write_json(folder / 'splits.json', {'made_by': made_by, **splits})
+        write_json(folder / SUMMARY, numbers)
+    return Converted(folder, source.folder, numbers, news=True)
+
+
+def read(
+    source: Source, classes: Sequence[str] | None, seed: int
+) -> tuple[list[Record], dict]:
+    """Read and check a data set, divide it if needed, and count what it has.
+
+    Raises:
+        ValueError: The data has errors; the message lists them.
+    """
+    records = scan(source)
+    names = tuple(classes or class_names(source, records))
+    if classes is not None and source.task == 'det':
+        for record in records:
+            record.instances = [i for i in record.instances if i.category in names]
+    divided = make_splits(records, seed)
+    faults = find_faults(source, records, classes)
+    errors = [fault for fault in faults if fault.level == 'error']
+    if errors:
+        raise ValueError(
+            f'{source.root} has {len(errors)} errors; mend them, or take what is '
+            f'faulty out:\n{render_faults(errors)}'
+        )
+    numbers = statistics(source, records)
+    numbers |= {'classes': list(names), 'divided': divided}
+    numbers['masks'] = source.task == 'det' and convert.use_masks(records)
+    numbers['palette'] = source.palette
+    numbers['warnings'] = render_faults(faults)
+    return records, numbers
+
+
+def fingerprint(source: Source, classes: Sequence[str] | None, seed: int) -> str:
+    """Return a hash of a data set's files (names, sizes, times) and of the options."""
+    root = source.root.resolve()
+    options = (VERSION, str(root), source.format, classes and tuple(classes), seed)
+    digest = hashlib.sha256(repr(options).encode())
+    for path, folders, files in os.walk(source.folder):
+        folders[:] = sorted(f for f in folders if f != 'work_dirs' and f[0] != '.')
+        for name in sorted(files):
+            file = Path(path, name)
+            if file.suffix not in NOT_DATA and name[0] != '.':
+                state = file.stat()
+                entry = (str(file), state.st_size, state.st_mtime_ns)
+                digest.update(repr(entry).encode())
+    return digest.hexdigest()

@@ -1,0 +1,143 @@
+"""What is wrong with a data set as a whole, beyond its single images."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from convnext_backbone.datasets.duplicates import near_duplicates
+from convnext_backbone.datasets.records import Fault, Record, Source
+
+IGNORED = 0  # label of the pixels that do not count, ADE20K's numbering
+
+
+def find_faults(
+    source: Source, records: Sequence[Record], classes: Sequence[str] | None = None
+) -> list[Fault]:
+    """Return everything that is wrong with a data set, errors first.
+
+    Args:
+        source: The data set.
+        records: What :func:`convnext_backbone.datasets.scan.scan` read of it.
+        classes: The classes that a training is to have; None takes all.
+    """
+    faults = list(source.faults)
+    for record in records:
+        faults += record.faults
+    faults += check_splits(source, records)
+    faults += check_classes(source, records, classes)
+    train = [record for record in records if record.split == 'train']
+    val = [record for record in records if record.split == 'val']
+    for seen, like in near_duplicates(train, val):
+        message = (
+            f'looks like {like.image} of the training images: validation would '
+            f'flatter the model; take one of them out'
+        )
+        faults.append(Fault('warning', 'near-duplicate', str(seen.image), message))
+    return sorted(faults, key=lambda fault: fault.level)
+
+
+def check_splits(source: Source, records: Sequence[Record]) -> list[Fault]:
+    """Find splits without an image, or without anything to learn from."""
+    what = 'object' if source.task == 'det' else 'labelled pixel'
+    faults = []
+    images = Counter(record.split for record in records)
+    found = Counter(r.split for r in records if r.instances or set(r.pixels) - {0})
+    if not images:
+        message = 'holds no image with annotations'
+        return [Fault('error', 'empty-split', str(source.root), message)]
+    named = dict.fromkeys((*source.splits, *images))
+    for split in {'train': None, **named} if any(named) else named:
+        name = f'split {split}' if split else 'the data set'
+        if split == 'test':  # nothing is trained or validated on it
+            continue
+        if not images[split]:
+            message = f'{name} has no image: fill it, or take the folder or file away'
+        elif not found[split]:
+            message = (
+                f'{name} has {images[split]} images but not one {what}: is this the '
+                f'right folder, and are the annotations beside it?'
+            )
+        else:
+            continue
+        faults.append(Fault('error', 'empty-split', str(source.root), message, split))
+    return faults
+
+
+def class_names(source: Source, records: Sequence[Record]) -> tuple[str, ...]:
+    """Return a data set's classes in label order; by name if it does not state one."""
+    if source.classes is not None:
+        return source.classes
+    return tuple(sorted({i.category for r in records for i in r.instances}))
+
+
+def objects_per_class(
+    source: Source, records: Sequence[Record]
+) -> dict[str, Counter[str]]:
+    """Count, for each split, the objects of each class; for segmentation its images."""
+    classes = class_names(source, records)
+    counts: dict[str, Counter[str]] = {}
+    for record in records:
+        split = counts.setdefault(record.split, Counter())
+        split.update(i.category for i in record.instances if not i.crowd)
+        split.update(classes[i - 1] for i in record.pixels if 0 < i <= len(classes))
+    return counts
+
+
+def check_classes(
+    source: Source, records: Sequence[Record], wanted: Sequence[str] | None
+) -> list[Fault]:
+    """Find classes that are not there, not trained, or not in the order wanted."""
+    root = str(source.root)
+    names = class_names(source, records)
+    faults = []
+    lower = Counter(name.strip().lower() for name in names)
+    for name in names:
+        if lower[name.strip().lower()] > 1:
+            message = f'class {name!r} has a twin that differs in case or blanks only'
+            faults.append(Fault('warning', 'similar-classes', root, message, name))
+    if wanted is not None:
+        faults += _compare(root, names, tuple(wanted))
+        names = tuple(wanted)
+    counts = objects_per_class(source, records)
+    train = counts.get('train', counts.get('', Counter()))
+    for name in names:
+        if train[name]:
+            continue
+        in_val = counts.get('val', Counter())[name]
+        if in_val:
+            kind = 'class-only-in-val'
+            message = (
+                f'class {name!r} is {in_val} times in the validation data and never '
+                f'in the training data: it cannot be learned; move images, or leave '
+                f'the class out with --classes'
+            )
+        else:
+            kind = 'class-without-objects'
+            message = f'class {name!r} is not in any training image'
+        faults.append(Fault('warning', kind, root, message, name))
+    return faults
+
+
+def _compare(root: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> list[Fault]:
+    faults = []
+    for name in wanted:
+        if name not in names:
+            message = (
+                f'--classes has {name!r}, which the data has not: it has '
+                f'{", ".join(names)}'
+            )
+            faults.append(Fault('error', 'unknown-class', root, message, name))
+    if len(set(wanted)) < len(wanted):
+        message = f'--classes names a class twice: {", ".join(wanted)}'
+        faults.append(Fault('error', 'unknown-class', root, message))
+    left_out = [name for name in names if name not in wanted]
+    if left_out:
+        message = f'left out, for --classes does not name them: {", ".join(left_out)}'
+        faults.append(Fault('warning', 'left-out-class', root, message))
+    in_data = [name for name in names if name in wanted]
+    if in_data != [name for name in wanted if name in names]:
+        message = (
+            f'the data lists its classes in the order {", ".join(in_data)}, --classes '
+            f'in another: labels are numbered as in --classes'
+        )
+        faults.append(Fault('warning', 'class-order', root, message))
+    return faults

@@ -1,0 +1,141 @@
+"""Writes a data set in the one form that training reads; the originals stay.
+
+Detection: ``train.json`` and ``val.json`` (COCO). Segmentation: ``train.txt`` and
+``val.txt``, the images' names, and ``masks/NAME.png`` (ADE20K's numbering: 0 is
+ignored). Images are not copied: names are relative to the data set's folder.
+"""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+from tqdm import tqdm
+
+from convnext_backbone.datasets.records import Instance, Item, Record, Source
+from convnext_backbone.predictions import write_json
+
+SPLITS = ('train', 'val')
+_job: tuple[Source, np.ndarray, Path] | None = None  # of a worker process
+
+
+def image_name(source: Source, image: Path) -> str:
+    """Return an image's name in the data set: its path from the data set's folder."""
+    inside = image.is_relative_to(source.folder)
+    return os.path.relpath(image, source.folder) if inside else str(image)
+
+
+def use_masks(records: Sequence[Record]) -> bool:
+    """Tell whether instance masks can be trained: most objects have one."""
+    objects = [i for r in records for i in r.instances if not i.crowd]
+    return sum(i.segmentation is not None for i in objects) * 2 > len(objects)
+
+
+def write_detection(
+    source: Source, records: Sequence[Record], classes: Sequence[str], out: Path
+) -> None:
+    """Write the COCO json of each split.
+
+    Args:
+        source: The data set.
+        records: What was read of it, splits set.
+        classes: The classes to keep, in label order.
+        out: Folder that receives the files.
+    """
+    masks = use_masks(records)
+    numbers = {name: i for i, name in enumerate(classes, start=1)}
+    for split in SPLITS:
+        images, annotations = [], []
+        for record in records:
+            if record.split != split:
+                continue
+            image = {
+                'id': len(images) + 1,
+                'file_name': image_name(source, record.image),
+                'width': record.width,
+                'height': record.height,
+            }
+            images.append(image)
+            for instance in record.instances:
+                if instance.category in numbers:
+                    entry = annotation(instance, image, masks)
+                    entry['id'] = len(annotations) + 1
+                    entry['category_id'] = numbers[instance.category]
+                    annotations.append(entry)
+        content = {
+            'images': images,
+            'annotations': annotations,
+            'categories': [{'id': i, 'name': name} for name, i in numbers.items()],
+        }
+        write_json(out / f'{split}.json', content)
+
+
+def annotation(instance: Instance, image: dict, masks: bool) -> dict:
+    """Return an object as COCO has it; one without a mask gets its box for one."""
+    x1, y1, x2, y2 = instance.box
+    entry = {
+        'image_id': image['id'],
+        'bbox': [x1, y1, x2 - x1, y2 - y1],
+        'area': (x2 - x1) * (y2 - y1),
+        'iscrowd': int(instance.crowd),
+    }
+    if not masks:
+        return entry
+    segmentation = instance.segmentation
+    if segmentation is None:
+        segmentation = [[x1, y1, x2, y1, x2, y2, x1, y2]]
+    entry['segmentation'] = segmentation
+    height, width = image['height'], image['width']
+    if isinstance(segmentation, list):
+        runs = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+    elif isinstance(segmentation['counts'], list):
+        runs = coco_mask.frPyObjects(segmentation, height, width)
+    else:
+        runs = segmentation
+    entry['area'] = int(coco_mask.area(runs))
+    return entry
+
+
+def write_segmentation(
+    source: Source, records: Sequence[Record], classes: Sequence[str], out: Path
+) -> None:
+    """Write the masks and the list of each split; arguments as for detection.
+
+    Masks that are there already are left: a mask appears whole or not at all.
+    """
+    table = np.zeros(256, np.uint8)
+    for i, name in enumerate(source.classes, start=1):
+        table[i] = classes.index(name) + 1 if name in classes else 0
+    items = {item.image: item for item in source.items}
+    wanted = [items[r.image] for r in records if r.split in SPLITS]
+    context = multiprocessing.get_context('fork')
+    bar = dict(total=len(wanted), desc='Converting masks', unit='img', file=sys.stderr)
+    workers = min(len(os.sched_getaffinity(0)), 1 + len(wanted) // 32)
+    with context.Pool(workers, _start_worker, ((source, table, out),)) as pool:
+        for _ in tqdm(pool.imap_unordered(_write_mask, wanted, 8), **bar):
+            pass
+    for split in SPLITS:
+        names = [image_name(source, r.image) for r in records if r.split == split]
+        text = ''.join(f'{name}\n' for name in names)
+        (out / f'{split}.txt').write_text(text, encoding='utf-8')
+
+
+def _start_worker(job: tuple[Source, np.ndarray, Path]) -> None:
+    global _job
+    _job = job
+
+
+def _write_mask(item: Item) -> None:
+    source, table, out = _job
+    path = out / 'masks' / f'{image_name(source, item.image)}.png'
+    if path.is_file():
+        return
+    labels, _ = source.read_labels(item)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix('.part')
+    partial.write_bytes(cv2.imencode('.png', table[labels])[1].tobytes())
+    partial.replace(path)

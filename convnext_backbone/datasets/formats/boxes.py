@@ -1,0 +1,48 @@
+"""Checks one object's box, the same for every format."""
+
+import math
+
+from convnext_backbone.datasets.records import Fault, Instance
+
+ZERO = 1e-3  # pixels; a narrower box is none
+SLACK = 1.0  # pixels that a box may reach out of its image without a word
+
+
+def check_box(
+    instance: Instance, file: str, width: int, height: int
+) -> tuple[Instance | None, list[Fault]]:
+    """Clip an object's box to its image.
+
+    Args:
+        instance: The object.
+        file: Where its annotation is, for the message.
+        width: Of the image, in pixels.
+        height: Likewise.
+
+    Returns:
+        The object, None where it cannot be used; and what is wrong with it.
+    """
+    x1, y1, x2, y2 = box = tuple(map(float, instance.box))
+    shown = ', '.join(f'{value:g}' for value in box)
+    where = f'box ({shown}) of {instance.category!r}'
+
+    def fault(level: str, kind: str, message: str) -> list[Fault]:
+        return [Fault(level, kind, file, f'{where} {message}', instance.id)]
+
+    if not all(map(math.isfinite, box)) or x2 < x1 or y2 < y1:
+        message = 'has a negative size: x1, y1, x2, y2 must ascend; correct it'
+        return None, fault('error', 'negative-area', message)
+    if min(x2 - x1, y2 - y1) < ZERO:
+        return None, fault('warning', 'zero-area', 'has no area: it is left out')
+    if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
+        message = (
+            f'lies outside its image of {width}x{height} pixels: is it the right '
+            f'image, at the size that was annotated?'
+        )
+        return None, fault('error', 'box-outside', message)
+    faults = []
+    if max(-x1, -y1, x2 - width, y2 - height) > SLACK:
+        message = f'reaches out of its image of {width}x{height} pixels: it is clipped'
+        faults = fault('warning', 'box-outside', message)
+    instance.box = (max(x1, 0.0), max(y1, 0.0), min(x2, width), min(y2, height))
+    return instance, faults

@@ -1,0 +1,137 @@
+"""Reads files that name the classes of a segmentation data set.
+
+One class a line, in the order of their numbers, with or without a colour:
+``building``, ``building 60 16 152``, ``building,60,16,152``; CVAT's labelmap.txt
+(``building:60,16,152::``); or class_dict.csv with the header ``name,r,g,b``.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+Colour = tuple[int, int, int]  # RGB
+
+NAMES = (
+    'classes.txt',
+    'class_names.txt',
+    'labels.txt',
+    'labelmap.txt',
+    'class_dict.csv',
+)
+IGNORED = {'unlabeled', 'unlabelled', 'ignore', 'ignored', 'void', 'unknown'}
+CVAT = re.compile(r'(?P<name>.+?):(?P<colour>[^:]*):[^:]*:[^:]*')
+NUMBER = r'[-+]?\d+(?:\.\d+)?'
+COLOURED = re.compile(
+    rf'(?P<name>.*?)[\s,;:]+(?P<colour>{NUMBER}[\s,;]+{NUMBER}[\s,;]+{NUMBER})'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassEntry:
+    """A line of a class file: a name and, where it is given, the colour in masks."""
+
+    name: str
+    colour: Colour | None = None
+
+    @property
+    def ignored(self) -> bool:
+        """Whether the name says that its pixels do not count: no class, that is."""
+        return self.name.strip('_ ').lower() in IGNORED
+
+
+def find_class_file(root: Path) -> Path | None:
+    """Return the class file in a folder, else one in the folders directly in it."""
+    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    for folder in (root, *folders):
+        for name in NAMES:
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def read_class_file(path: Path) -> list[ClassEntry]:
+    """Read a class file; which form it has is seen from its name and its lines.
+
+    Raises:
+        ValueError: It is empty, not text, names a class or colour twice, gives colours
+            to some classes only, or a colour has values beyond 0 to 255.
+    """
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f'{path} is no UTF-8 text ({error}): save it as such'
+        ) from None
+    read = _csv_rows if path.suffix.lower() == '.csv' else _text_rows
+    lines: dict[object, int] = {}  # name or colour -> its line
+    entries = []
+    for number, name, colour in read(path, text):
+        where = f'{path}, line {number}'
+        if not name:
+            raise ValueError(f'{where}: there is no name before the colour; write one')
+        entry = ClassEntry(name, _colour(colour, where) if colour else None)
+        for what in filter(None, (entry.name, entry.colour)):
+            if what in lines:
+                kind = 'name' if isinstance(what, str) else 'colour'
+                raise ValueError(
+                    f'{where}: the {kind} {what!r} is that of line {lines[what]} '
+                    f'already; give each class its own'
+                )
+            lines[what] = number
+        if entries and (entry.colour is None) != (entries[0].colour is None):
+            raise ValueError(
+                f'{where}: some classes have a colour and some have none; give one '
+                f'to each class, or to none'
+            )
+        entries.append(entry)
+    if not entries:
+        raise ValueError(f'{path} names no class: write one name a line')
+    return entries
+
+
+def _text_rows(path: Path, text: str) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield (line number, name, colour's numbers); lines that begin with # are left."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        line = line.strip()
+        if not line or line.startswith('#'):
+            continue
+        match = CVAT.fullmatch(line) or COLOURED.fullmatch(line)
+        if match:
+            yield (
+                number,
+                match['name'].strip(),
+                re.findall(r'[^\s,;]+', match['colour']),
+            )
+        else:
+            yield number, line, []
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, str, list[str]]]:
+    """Likewise for a table with the header name,r,g,b."""
+    rows = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    columns = {str(field).strip().lower(): field for field in rows.fieldnames or ()}
+    missing = [name for name in ('name', 'r', 'g', 'b') if name not in columns]
+    if missing:
+        raise ValueError(
+            f'{path}, line 1: the header has no column {", ".join(missing)}; '
+            f'begin the file with name,r,g,b'
+        )
+    for row in rows:
+        cells = [(row[columns[name]] or '').strip() for name in ('name', 'r', 'g', 'b')]
+        yield rows.line_num, cells[0], cells[1:]
+
+
+def _colour(numbers: list[str], where: str) -> Colour:
+    """Return a colour of three numbers from 0 to 255."""
+    try:
+        colour = tuple(int(number) for number in numbers)
+    except ValueError:
+        colour = ()
+    if len(colour) != 3 or not all(0 <= value <= 255 for value in colour):
+        raise ValueError(
+            f'{where}: {" ".join(numbers)!r} is no colour; write three whole numbers '
+            f'from 0 to 255: red, green, blue'
+        )
+    return colour

@@ -1,0 +1,135 @@
+"""Reads masks: pictures that hold the class of each pixel, as number or as colour."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from convnext_backbone.datasets.formats.mask_legend import Legend
+from convnext_backbone.datasets.records import Fault, Item
+
+NO_LABEL = 255  # in a table: stands for no class and not for ignored pixels
+NUMBER_MODES = {'1', 'L', 'P', 'LA', 'PA', 'I', 'I;16', 'I;16L', 'I;16B', 'I;16N'}
+SHOWN = 5  # colours that a message lists
+
+
+def open_mask(path: Path) -> tuple[np.ndarray | None, list[Fault]]:
+    """Decode a mask to its end.
+
+    Returns:
+        Its numbers (H, W), a palette's being the indices, or its colours, uint8
+        (H, W, 3); None if it cannot be read, and why.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.format in ('JPEG', 'MPO'):
+                message = (
+                    'is a JPEG, which changes numbers and colours: make the mask anew '
+                    'and save it as PNG'
+                )
+                return None, [Fault('error', 'mask-is-jpeg', str(path), message)]
+            if image.mode == 'F':
+                raise ValueError('its pixels are fractions')
+            if image.mode not in NUMBER_MODES:
+                return np.asarray(image.convert('RGB')), []
+            mask = np.asarray(image)
+    except Exception as error:  # Pillow raises whatever a broken file leads it to
+        message = f'cannot be decoded ({error}): replace the mask, or take it out'
+        return None, [Fault('error', 'unreadable-mask', str(path), message)]
+    if mask.ndim == 3:  # numbers and transparency
+        mask = mask[..., 0]
+    return mask.astype(np.uint8) if mask.dtype == bool else mask, []
+
+
+def numbers_of(mask: np.ndarray) -> np.ndarray | None:
+    """Return a mask as numbers (H, W); None if it has colours that are not grey."""
+    if mask.ndim == 2:
+        return mask
+    grey = mask[..., 0]
+    return grey if (mask == grey[..., None]).all() else None
+
+
+def read_labels(item: Item, legend: Legend) -> tuple[np.ndarray | None, list[Fault]]:
+    """Read an item's mask.
+
+    Returns:
+        uint8 (H, W), 0 for ignored pixels and those that stand for nothing, 1 + i for
+        class i; None if it cannot be read. And what is wrong with it.
+    """
+    path = item.annotation
+    mask, faults = open_mask(path)
+    if mask is None:
+        return None, faults
+    if mask.ndim == 3 and legend.colours:
+        labels, faults = _labels_of_colours(mask, legend, path)
+    else:
+        numbers = numbers_of(mask)
+        if numbers is None:
+            message = (
+                f'is in colours, of which {legend.origin} names none: write '
+                f'name R G B in each line of classes.txt, or make index masks'
+            )
+            return None, [Fault('error', 'unknown-colour', str(path), message)]
+        labels, faults = _labels_of_numbers(numbers, legend, path)
+    if not faults and not labels.any():
+        message = 'has ignored pixels only: nothing is learned from this image'
+        faults = [Fault('warning', 'all-ignored', str(path), message)]
+    return labels, faults
+
+
+def _labels_of_numbers(
+    mask: np.ndarray, legend: Legend, path: Path
+) -> tuple[np.ndarray, list[Fault]]:
+    table = np.full(257, NO_LABEL, np.uint8)  # the last one is for all beyond 255
+    table[list(legend.numbers)] = list(legend.numbers.values())
+    inside = mask
+    if mask.dtype != np.uint8:
+        inside = np.where((mask < 0) | (mask > 255), 256, mask)
+    labels = table[inside]
+    unknown = labels == NO_LABEL
+    if not unknown.any():
+        return labels, []
+    labels[unknown] = 0
+    numbers, counts = np.unique(mask[unknown], return_counts=True)
+    message = (
+        f'has {_listing(map(str, numbers), counts)}; {legend.origin} has '
+        f'{legend.expected()}: correct the mask, or name the missing classes'
+    )
+    return labels, [Fault('error', 'label-above-classes', str(path), message)]
+
+
+def _labels_of_colours(
+    mask: np.ndarray, legend: Legend, path: Path
+) -> tuple[np.ndarray, list[Fault]]:
+    red, green, blue = (mask[..., i].astype(np.uint32).ravel() for i in range(3))
+    packed = (red << 16) | (green << 8) | blue
+    # A class covers many pixels in a row: look up each run of a colour once.
+    starts = np.flatnonzero(np.diff(packed, prepend=packed[0] ^ 1))
+    runs, lengths = packed[starts], np.diff(starts, append=packed.size)
+    known = np.array(sorted(legend.colours), np.uint32)
+    table = np.array([legend.colours[int(colour)] for colour in known], np.uint8)
+    place = np.searchsorted(known, runs).clip(max=len(known) - 1)
+    right = known[place] == runs
+    labels = np.repeat(np.where(right, table[place], 0).astype(np.uint8), lengths)
+    labels = labels.reshape(mask.shape[:2])
+    if right.all():
+        return labels, []
+    colours, inverse = np.unique(runs[~right], return_inverse=True)
+    counts = np.bincount(inverse, lengths[~right]).astype(int)
+    names = [f'({c >> 16}, {c >> 8 & 255}, {c & 255})' for c in colours]
+    message = (
+        f'has colours that {legend.origin} does not name: {_listing(names, counts)}; '
+        f'add them to it, or correct the mask (JPEG compression, smooth scaling and '
+        f'soft brushes mix colours: masks must be PNG, with hard edges)'
+    )
+    return labels, [Fault('error', 'unknown-colour', str(path), message)]
+
+
+def _listing(names: Iterable[str], counts: np.ndarray) -> str:
+    """List what most pixels have, with their number."""
+    names = list(names)
+    order = np.argsort(-counts, kind='stable')
+    text = ', '.join(f'{names[i]} in {counts[i]} pixels' for i in order[:SHOWN])
+    rest = len(names) - SHOWN
+    return text if rest <= 0 else f'{text}, and {rest} more'

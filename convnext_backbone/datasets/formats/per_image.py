@@ -1,0 +1,91 @@
+"""What formats with one annotation file an image share; supervision reads the objects.
+
+Each object is read by itself, so that a faulty one is known by its place in the file
+and does not cost the others.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from convnext_backbone.datasets.formats.boxes import check_box
+from convnext_backbone.datasets.formats.layout import list_images
+from convnext_backbone.datasets.records import Fault, Instance
+from convnext_backbone.predictions import encode
+
+# One object: where it is in the file, its class, and how to read it.
+Objects = Iterable[tuple[str, str, Callable[[], object]]]
+
+
+def read_objects(
+    objects: Objects, file: Path, width: int, height: int
+) -> tuple[list[Instance], list[Fault]]:
+    """Read the objects of one image.
+
+    Args:
+        objects: For each its id, its class, and a function that returns supervision's
+            ``Detections`` of one object.
+        file: The annotation file, for messages.
+        width: Of the image, in pixels.
+        height: Likewise.
+
+    Returns:
+        The objects that can be used, and what is wrong with the others.
+    """
+    instances, faults = [], []
+    for id, category, read in objects:
+        try:
+            found = read()
+        except Exception as error:  # supervision raises whatever the content leads to
+            message = f'cannot be read ({error}): correct it'
+            faults.append(Fault('error', 'bad-annotation', str(file), message, id))
+            continue
+        box = tuple(map(float, found.xyxy[0]))
+        instance = Instance(category, box, id)
+        if found.mask is not None:
+            mask = np.asarray(found.mask[0])
+            if mask.any():
+                instance.segmentation = encode(mask)
+        checked, more = check_box(instance, str(file), width, height)
+        faults += more
+        if checked is not None:
+            instances.append(checked)
+    return instances, faults
+
+
+def size_fault(
+    file: Path, stated: tuple[int, int], width: int, height: int
+) -> list[Fault]:
+    """Compare the size that an annotation states with the image's own."""
+    if stated in ((width, height), (0, 0)):
+        return []
+    swapped = ' (turned by its EXIF orientation)' if stated == (height, width) else ''
+    message = (
+        f'is made for an image of {stated[0]}x{stated[1]} pixels, the image has '
+        f'{width}x{height}{swapped}: boxes would be misplaced; annotate this image or '
+        f'put the other one back'
+    )
+    return [Fault('error', 'size-mismatch', str(file), message)]
+
+
+def images_by_stem(folder: Path) -> tuple[dict[str, Path], list[Fault]]:
+    """Return the images below a folder by their path without suffix, from the folder.
+
+    Two that differ in the suffix only would share their annotations: an error.
+    """
+    images: dict[str, Path] = {}
+    faults = []
+    for path in list_images(folder):
+        stem = path.relative_to(folder).with_suffix('').as_posix()
+        if stem in images:
+            message = f'has the same annotations as {images[stem]}: rename one of them'
+            faults.append(Fault('error', 'duplicate-image', str(path), message))
+        images.setdefault(stem, path)
+    return images, faults
+
+
+def missing_image(file: Path, image: str) -> Fault:
+    """Return the fault of an annotation whose image is not there."""
+    message = f'is for {image}, which does not exist: add the image or remove this file'
+    return Fault('error', 'missing-image', str(file), message)

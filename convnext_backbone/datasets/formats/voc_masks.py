@@ -1,0 +1,109 @@
+"""Recognises Pascal VOC's layout of semantic segmentation, which CVAT exports too."""
+
+from functools import partial
+from pathlib import Path
+
+from convnext_backbone.datasets.formats.class_files import (
+    ClassEntry,
+    find_class_file,
+    read_class_file,
+)
+from convnext_backbone.datasets.formats.layout import folder_named, list_images
+from convnext_backbone.datasets.formats.mask_files import read_labels
+from convnext_backbone.datasets.formats.mask_legend import (
+    NOT_NUMBERED,
+    Legend,
+    legend_of_file,
+    make_legend,
+)
+from convnext_backbone.datasets.formats.mask_numbers import find_numbers
+from convnext_backbone.datasets.formats.mask_pairs import holds_masks
+from convnext_backbone.datasets.records import Fault, Item, Source
+
+BORDER = ClassEntry(NOT_NUMBERED, (224, 224, 192))  # around VOC's objects, ignored
+
+
+def find_folders(root: Path) -> tuple[Path, Path] | None:
+    """Return the folders of images and masks, if the layout is VOC's."""
+    if not root.is_dir():
+        return None
+    images = folder_named(root, 'jpegimages')
+    masks = folder_named(root, 'segmentationclass', 'segmentationclasspng')
+    if images is None or masks is None or not holds_masks(masks):
+        return None
+    return images, masks
+
+
+def find(root: Path) -> Source | None:
+    """Recognise a data set in VOC's layout.
+
+    The lists in ImageSets/Segmentation tell which images are annotated, and the splits;
+    without lists the masks do. Classes are those of a class file, else VOC's 21.
+
+    Raises:
+        ValueError: The class file is faulty.
+    """
+    folders = find_folders(root)
+    if folders is None:
+        return None
+    items, faults = _items(root, *folders)
+    legend, more = _legend(root, items)
+    return Source(
+        format='voc-masks',
+        task='seg',
+        root=root,
+        items=items,
+        classes=legend.classes,
+        read_labels=partial(read_labels, legend=legend),
+        palette=legend.palette,
+        faults=faults + more,
+    )
+
+
+def _items(root: Path, images: Path, masks: Path) -> tuple[list[Item], list[Fault]]:
+    """Return the images with masks; and the images and masks with no other half."""
+    image_of = {path.stem: path for path in list_images(images)}
+    mask_of = {path.stem: path for path in list_images(masks)}
+    split_of: dict[str, str] = {}
+    lists = root / 'ImageSets' / 'Segmentation'
+    for split in ('train', 'val', 'test'):
+        if (lists / f'{split}.txt').is_file():
+            text = (lists / f'{split}.txt').read_text(encoding='utf-8')
+            for name in text.split():
+                split_of.setdefault(name, split)
+    if not set(split_of.values()) - {'test'}:
+        split_of = {**dict.fromkeys(mask_of, ''), **split_of}
+    items, faults = [], []
+    for name, split in split_of.items():
+        if name in image_of and name in mask_of:
+            items.append(Item(image_of[name], mask_of[name], split))
+        elif name not in image_of:
+            path = mask_of.get(name, lists / f'{split}.txt')
+            message = f'there is no {images / name}.jpg: add it, or take its mask out'
+            faults.append(Fault('error', 'missing-image', str(path), message, name))
+        elif split != 'test':
+            message = (
+                f'has no mask: expected {masks / name}.png; add it, or take the name '
+                f'out of {lists / split}.txt'
+            )
+            fault = Fault('error', 'missing-mask', str(image_of[name]), message, name)
+            faults.append(fault)
+    return items, faults
+
+
+def _legend(root: Path, items: list[Item]) -> tuple[Legend, list[Fault]]:
+    class_file = find_class_file(root)
+    if class_file is not None:
+        entries = read_class_file(class_file)
+        coloured = entries[0].colour is not None
+        numbers = find_numbers([item.annotation for item in items], coloured)
+        return legend_of_file(class_file, entries, numbers)
+
+    from mmseg.utils import get_classes, get_palette  # takes seconds to load
+
+    entries = [
+        ClassEntry(name, tuple(colour))
+        for name, colour in zip(get_classes('voc'), get_palette('voc'), strict=True)
+    ]
+    origin = f"VOC's classes (there is no class file in {root})"
+    return make_legend([*entries, BORDER], range(len(entries)), origin), []

@@ -1,0 +1,58 @@
+"""Checks one picture: it must open, decode to its end, and stand upright."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from convnext_backbone.datasets.records import Fault
+
+THUMBNAIL = 16  # pixels a side
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is to know of a picture: see the same names of Record."""
+
+    width: int
+    height: int
+    thumbnail: np.ndarray
+
+
+def open_picture(path: Path) -> tuple[Picture | None, list[Fault]]:
+    """Decode a picture, JPEGs at a fraction of their size, which takes less time.
+
+    Returns:
+        The picture, with the size that training sees (EXIF's orientation is applied
+        when an image is loaded), None if it cannot be read; and what is wrong.
+    """
+    file = str(path)
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            image.draft('L', (4 * THUMBNAIL, 4 * THUMBNAIL))
+            grey = image.convert('F' if image.mode.startswith('I') else 'L')
+    except FileNotFoundError:
+        message = 'does not exist: put it there, or take it out of the annotations'
+        return None, [Fault('error', 'missing-image', file, message)]
+    except Exception as error:  # Pillow raises whatever a broken file leads it to
+        kind = 'truncated' if 'truncated' in str(error) else 'unreadable'
+        message = f'cannot be decoded ({error}): replace it, or take it out'
+        return None, [Fault('error', f'{kind}-image', file, message)]
+    faults = []
+    if orientation not in (0, 1):
+        message = (
+            f'has EXIF orientation {orientation}: it is turned upright when it is '
+            f'loaded; see that its annotations were made on the upright picture, or '
+            f'save it without EXIF'
+        )
+        faults.append(Fault('warning', 'exif-rotation', file, message))
+        if orientation >= 5:
+            width, height = height, width
+    thumbnail = grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    pixels = np.asarray(thumbnail, np.float32)
+    if grey.mode == 'F':  # 16 bits
+        pixels = pixels / 256
+    return Picture(width, height, pixels.clip(0, 255).astype(np.uint8)), faults

@@ -1,0 +1,126 @@
+"""What is read from a user's data set, whatever its format: images, objects, faults."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong with the data.
+
+    Attributes:
+        level: 'error': a training would fail or learn wrong labels; 'warning': it
+            would go on without what is faulty, or with it.
+        kind: Short name of what is wrong, such as 'unreadable-image'.
+        file: The file it is in.
+        id: Where in the file, such as 'annotation 17' or 'line 3'; '' for all of it.
+        message: What was found, what was expected and how to mend it.
+    """
+
+    level: Literal['error', 'warning']
+    kind: str
+    file: str
+    message: str
+    id: str = ''
+
+
+@dataclass(slots=True)
+class Instance:
+    """One object of a detection data set.
+
+    Attributes:
+        category: Name of its class.
+        box: x1, y1, x2, y2 in pixels of the image, x2 and y2 exclusive.
+        id: Where its annotation is, as in :class:`Fault`.
+        segmentation: Its mask as COCO writes it: polygons or an RLE; None for a box.
+        crowd: It stands for a crowd, which is ignored (COCO's iscrowd).
+    """
+
+    category: str
+    box: tuple[float, float, float, float]
+    id: str = ''
+    segmentation: list | dict | None = None
+    crowd: bool = False
+
+
+@dataclass(slots=True)
+class Item:
+    """One image of a data set and where its annotations are.
+
+    Attributes:
+        image: The image file.
+        annotation: What the format's reader needs: a file, or records out of one;
+            None for an image without any.
+        split: 'train', 'val', 'test', or '' where the data set makes no difference.
+    """
+
+    image: Path
+    annotation: object = None
+    split: str = ''
+
+
+@dataclass(slots=True)
+class Record:
+    """What one image of a data set holds.
+
+    Attributes:
+        image: The image file.
+        split: As in :class:`Item`.
+        width: In pixels, upright as the EXIF orientation has it; 0 if unreadable.
+        height: Likewise.
+        instances: For detection, its objects without faults of level error.
+        pixels: For segmentation, the number of pixels of each label, 0 for ignored
+            ones and 1 + i for class i.
+        faults: What is wrong with it.
+        thumbnail: uint8 (16, 16), grey, for finding near-duplicates.
+    """
+
+    image: Path
+    split: str
+    width: int = 0
+    height: int = 0
+    instances: list[Instance] = field(default_factory=list)
+    pixels: dict[int, int] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    thumbnail: np.ndarray | None = None
+
+
+@dataclass
+class Source:
+    """A data set whose format is known, not yet read.
+
+    Attributes:
+        format: One of the names of :data:`convnext_backbone.datasets.FORMATS`.
+        task: 'det' or 'seg'.
+        root: Its folder.
+        items: Its images, those of a split together.
+        classes: Names in label order; None where the annotations alone have them.
+        read: For detection, ``read(item, width, height) -> (instances, faults)``;
+            runs in other processes and raises nothing about the data's content.
+        read_labels: For segmentation, ``read_labels(item) -> (labels, faults)``:
+            uint8 (H, W), 0 for ignored pixels and 1 + i for class i (ADE20K's
+            numbering), None when the mask cannot be read.
+        palette: RGB of each class, where the data set states them.
+        faults: Faults of the layout, and of files that many images share.
+        splits: Those that the layout names, even if they hold no image.
+    """
+
+    format: str
+    task: Literal['det', 'seg']
+    root: Path
+    items: list[Item]
+    classes: tuple[str, ...] | None = None
+    read: Callable[[Item, int, int], tuple[list[Instance], list[Fault]]] | None = None
+    read_labels: Callable[[Item], tuple[np.ndarray | None, list[Fault]]] | None = None
+    palette: list[tuple[int, int, int]] | None = None
+    faults: list[Fault] = field(default_factory=list)
+    splits: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder that images' names start from."""
+        return self.root if self.root.is_dir() else self.root.parent

@@ -1,0 +1,137 @@
+"""Decides how to train on a data set: pure functions of the base and of its numbers."""
+
+import math
+from dataclasses import dataclass
+
+from mmengine.config import Config
+
+# Images that a training sees in all, and the bounds of its epochs: enough for the
+# few images of a small data set to be seen often, as often as in a common schedule
+# for the many of a large one.
+SEEN = {'det': 4000, 'seg': 8400}
+EPOCHS = {'det': (12, 72), 'seg': (40, 160)}
+VALIDATIONS = 10
+PATIENCE = 5  # validations without progress: half of them
+TINY, SMALL = 100, 1000  # training images
+MAX_SCALE = {'det': (1333, 800), 'seg': (2048, 1024)}  # long and short side, pixels
+EMA_SPAN = 20  # the average reaches back over one part in so many of the training
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        masks: Whether instance masks are trained.
+        steps: Iterations an epoch.
+        epochs: Length of the training in epochs; None where it counts iterations.
+        iters: Its length in iterations.
+        val_interval: Epochs, or iterations, between two validations.
+        scale: Long and short side that images are fitted into, pixels.
+        ratio_range: Least and greatest factor of the scale jitter.
+        crop: Whether a part of the image is cut out after the jitter.
+        photometric: Whether colours are varied.
+        frozen_stages: Stages that keep the pretrained weights; -1: none.
+        ema_momentum: Weight of the newest model in the moving average.
+        small_anchors: Whether anchors are to be half as large as the base's.
+    """
+
+    masks: bool
+    steps: int
+    epochs: int | None
+    iters: int
+    val_interval: int
+    scale: tuple[int, int]
+    ratio_range: tuple[float, float]
+    crop: bool
+    photometric: bool
+    frozen_stages: int
+    ema_momentum: float
+    small_anchors: bool
+
+    def __str__(self) -> str:
+        """Tell in a few words what was chosen."""
+        length = f'{self.epochs} epochs of {self.steps} iterations'
+        if self.epochs is None:
+            length = f'{self.iters} iterations ({self.iters / self.steps:.0f} epochs)'
+        low, high = self.ratio_range
+        words = [
+            length,
+            f'a validation every {self.val_interval}',
+            'x'.join(map(str, self.scale)) + f' pixels times {low} to {high}',
+        ]
+        if self.frozen_stages >= 0:
+            words.append(f'{self.frozen_stages} frozen stages')
+        return ', '.join(words)
+
+
+def decide(
+    base: Config,
+    numbers: dict,
+    *,
+    pretrained: bool,
+    processes: int = 1,
+    epochs: int | None = None,
+    iters: int | None = None,
+) -> Recipe:
+    """Choose a recipe.
+
+    Args:
+        base: The config to fine-tune.
+        numbers: Statistics of the data set: see :mod:`convnext_backbone.datasets`.
+        pretrained: Whether training starts from trained weights.
+        processes: How many train, each with the base's batch.
+        epochs: Length that the user wants.
+        iters: The same in iterations.
+    """
+    task = numbers['task']
+    images = numbers['splits']['train']['images']
+    steps = math.ceil(images / (base.train_dataloader.batch_size * processes))
+    by_epoch = 'max_epochs' in base.train_cfg
+    if epochs is None and iters is None:
+        low, high = EPOCHS[task]
+        epochs = min(high, max(low, round(SEEN[task] / images)))
+    if by_epoch and iters is not None:
+        epochs = math.ceil(iters / steps)
+    if iters is None or by_epoch:
+        iters = epochs * steps
+    length = epochs if by_epoch else iters
+    small_anchors = False
+    if task == 'det':
+        areas = numbers['areas']
+        small_anchors = areas['small'] > areas['medium'] + areas['large']
+    return Recipe(
+        masks=numbers['masks'] and learns_masks(base),
+        steps=steps,
+        epochs=epochs if by_epoch else None,
+        iters=iters,
+        val_interval=max(1, round(length / VALIDATIONS)),
+        scale=fit(numbers['image_size'], MAX_SCALE[task]),
+        ratio_range=_jitter(task, images),
+        crop=images < TINY,
+        photometric=images < TINY,
+        frozen_stages=2 if pretrained and images < TINY else -1,
+        ema_momentum=round(min(0.05, max(1e-4, EMA_SPAN / iters)), 5),
+        small_anchors=small_anchors,
+    )
+
+
+def learns_masks(base: Config) -> bool:
+    """Tell whether a detector is trained with instance masks."""
+    return "'with_mask': True" in str(base.train_dataloader.dataset)
+
+
+def _jitter(task: str, images: int) -> tuple[float, float]:
+    """Return the scale jitter: the more often an image is seen, the wider."""
+    if images < TINY or task == 'seg':
+        return (0.5, 2.0)
+    return (0.75, 1.33) if images < SMALL else (0.8, 1.25)
+
+
+def fit(image_size: dict, largest: tuple[int, int]) -> tuple[int, int]:
+    """Return the long and short side of a data set's typical image, within limits."""
+    sides = sorted((image_size['width'][2], image_size['height'][2]), reverse=True)
+    factors = (limit / side for limit, side in zip(largest, sides, strict=True))
+    factor = min(1.0, *factors)
+    long, short = (max(32, round(side * factor)) for side in sides)
+    return long, short

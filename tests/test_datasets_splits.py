@@ -1,0 +1,82 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from convnext_backbone.datasets.records import Instance, Record
+from convnext_backbone.datasets.splits import make_splits
+
+
+def record(number, *categories, split='', thumbnail=None):
+    instances = [Instance(name, (0, 0, 9, 9)) for name in categories]
+    return Record(
+        Path(f'{number}.png'), split, instances=instances, thumbnail=thumbnail
+    )
+
+
+def long_tailed():
+    records = [record(i, 'often') for i in range(80)]
+    records += [record(100 + i, 'often', 'rare') for i in range(15)]
+    return records + [record(200 + i, 'scarce') for i in range(5)]
+
+
+def counts(records):
+    found = {'train': Counter(), 'val': Counter()}
+    for entry in records:
+        found[entry.split].update({i.category for i in entry.instances})
+    return found
+
+
+def test_divides_every_class_alike():
+    records = long_tailed()
+    assert make_splits(records, seed=0)
+    assert Counter(r.split for r in records) == {'train': 80, 'val': 20}
+    assert counts(records)['val'] == {'often': 19, 'rare': 3, 'scarce': 1}
+
+
+def test_a_class_of_one_image_is_trained():
+    records = [record(i, 'often') for i in range(20)] + [record(99, 'once')]
+    make_splits(records, seed=0)
+    assert records[-1].split == 'train'
+
+
+def test_the_seed_decides():
+    splits = []
+    for seed in (0, 0, 1):
+        records = long_tailed()
+        make_splits(records, seed)
+        splits.append([r.split for r in records])
+    assert splits[0] == splits[1] != splits[2]
+
+
+def test_a_data_set_with_validation_stays_as_it_is():
+    records = [record(0, 'a', split='train'), record(1, 'a', split='val')]
+    assert not make_splits(records, seed=0)
+    assert [r.split for r in records] == ['train', 'val']
+
+
+def test_test_images_stay_test_images():
+    records = [record(i, 'a', split='train') for i in range(10)]
+    records += [record(i, 'a', split='test') for i in range(10, 20)]
+    make_splits(records, seed=0)
+    assert Counter(r.split for r in records) == {'train': 8, 'val': 2, 'test': 10}
+
+
+def test_segmentation_is_divided_by_its_labels():
+    records = [Record(Path(f'{i}.png'), '', pixels={1: 50}) for i in range(20)]
+    for entry in records[:10]:
+        entry.pixels = {0: 10, 2: 40}
+    make_splits(records, seed=3)
+    val = [r for r in records if r.split == 'val']
+    assert Counter(2 in r.pixels for r in val) == {True: 2, False: 2}
+
+
+def test_twins_stay_on_one_side():
+    rng = np.random.default_rng(0)
+    thumbnails = [rng.integers(0, 256, (16, 16), np.uint8) for _ in range(10)]
+    for seed in range(5):
+        records = [record(i, 'a', thumbnail=thumbnails[i]) for i in range(10)]
+        records += [record(10, 'a', thumbnail=thumbnails[3])]
+        make_splits(records, seed)
+        assert records[3].split == records[10].split
+        assert Counter(r.split for r in records)['val'] in (1, 2)

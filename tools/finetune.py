@@ -1,0 +1,85 @@
+"""Fine-tune a detector or segmentor on a folder of your own images.
+
+Checks the data, converts it into a cache (the originals stay as they are), writes
+WORK_DIR/config.py and trains. The same command goes on where it was interrupted.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
+from convnext_backbone import cli
+from convnext_backbone.datasets import FORMATS
+from convnext_backbone.finetuning import running
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('path', metavar='PATH', help='folder of the data set')
+    parser.add_argument(
+        '--base',
+        required=True,
+        metavar='CONFIG',
+        help='what to fine-tune, such as det/cascade_convnext_t_coco',
+    )
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument(
+        '--init',
+        metavar='SOURCE',
+        help='weights to start from: a file, a work dir, a URL or a name (default: '
+        'those published for the base)',
+    )
+    start.add_argument(
+        '--from-scratch', action='store_true', help='start from random weights'
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument('--epochs', type=int, help='length of the training')
+    length.add_argument('--iters', type=int, help='its length in iterations')
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='NAME',
+        help='classes to train, in this order (default: all)',
+    )
+    parser.add_argument(
+        '--format', choices=FORMATS, help='of the data (default: recognised)'
+    )
+    parser.add_argument(
+        '--work-dir', metavar='D', help='output folder (default: work_dirs/DATA_BASE)'
+    )
+    parser.add_argument(
+        '--dry-run',
+        action='store_true',
+        help='check the data and print the config, write nothing',
+    )
+    cli.add_launcher_arguments(parser)
+    cli.add_trust_argument(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool and return its exit status."""
+    args = parse_args(argv)
+    options = running.Options(
+        path=args.path,
+        base=args.base,
+        init=args.init,
+        from_scratch=args.from_scratch,
+        epochs=args.epochs,
+        iters=args.iters,
+        classes=running.parse_classes(args.classes),
+        format=args.format,
+    )
+    if args.dry_run:
+        print(running.preview(options, args.work_dir))
+    else:
+        running.finetune(options, args.work_dir, args.launcher)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(cli.run(main))
