@@ -23,13 +23,23 @@ ONEDL = [
     'onedl-mmsegmentation>=1.4.2',
     'faster-coco-eval>=1.6',
     'ftfy',
+    'jinja2>=3',
+    'matplotlib>=3.7',
+    'pillow',
+    'prettytable',
     'regex',
     'pycocotools',
     'setuptools',
     'supervision>=0.25',
     'tensorboard',
 ]
-TEST = ['codespell', 'pytest>=8', 'ruff>=0.15', 'transformers>=4.40']
+TEST = [
+    'codespell',
+    'playwright',
+    'pytest>=8',
+    'ruff>=0.15',
+    'transformers>=4.40',
+]
 
 
 class BuildWithConfigs(build_py):
@@ -53,6 +63,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['convnext_backbone', 'convnext_backbone.*']),
+    package_data={'convnext_backbone.report': ['*.j2', '*.css']},
     cmdclass={'build_py': BuildWithConfigs},
     python_requires='>=3.10',
     install_requires=[

@@ -151,9 +151,9 @@ def load_config(args: argparse.Namespace, splits: tuple[str, ...]) -> Config:
             raise ValueError(
                 f'--cfg-options does not fit config {args.config}: {error}'
             ) from error
+    if getattr(args, 'data_root', None):
+        set_data_root(cfg, args.data_root)
     if hasattr(args, 'launcher'):  # a run over a data set, add_run_arguments
-        if args.data_root:
-            set_data_root(cfg, args.data_root)
         default = str(Path('work_dirs', Path(args.config).stem))
         cfg.work_dir = args.work_dir or cfg.get('work_dir') or default
         cfg.launcher = args.launcher

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MMLogger
 
 from convnext_backbone.checkpoints import fetch, last_checkpoint
 from convnext_backbone.convnext import CHECKPOINT_INIT, init_configs
+from convnext_backbone.report import write_report
 from convnext_backbone.run_record import recorded
 from convnext_backbone.runner import Runner
 
@@ -19,6 +22,7 @@ def train(
     init: str | None = None,
     amp: bool = False,
     seed: int | None = None,
+    report: bool = True,
 ) -> Runner:
     """Train the model of a config to the end of its schedule.
 
@@ -31,6 +35,7 @@ def train(
             :func:`convnext_backbone.checkpoints.load` takes.
         amp: Train in mixed precision where the config does not ask for it.
         seed: Random seed of the run; None draws one, which the log states.
+        report: Whether to write the training's report at the end.
 
     Returns:
         The runner, after training.
@@ -73,6 +78,8 @@ def train(
         )
     else:
         _say_what_was_saved(runner)
+    if report:
+        _report(runner)
     return runner
 
 
@@ -103,6 +110,24 @@ def drop_pretrained(model: dict) -> None:
     kept = [part for part in parts if part['type'] != CHECKPOINT_INIT]
     if len(kept) < len(parts):
         backbone['init_cfg'] = kept or None
+
+
+def _report(runner: Runner) -> None:
+    """Write the report, in one process; whatever goes wrong, the training is done."""
+    first = is_main_process()
+    if runner.distributed:
+        torch.distributed.destroy_process_group()
+    if not first:
+        return
+    try:
+        path = write_report(runner.work_dir)
+    except Exception:
+        runner.logger.exception(
+            f'The report could not be written; to try again: python tools/report.py '
+            f'{runner.work_dir}'
+        )
+    else:
+        runner.logger.info(f'Report written to {path}')
 
 
 def _say_what_was_saved(runner: Runner) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 MIN_SIDE = 448  # pixels; smaller pictures are enlarged, or labels would hide them
 IGNORED = 255  # mmseg's label of pixels that do not count
 GAP = 8
+MOST_NAMES = 30  # in a picture: more of them would hide it
 PAPER = 255
 
 Palette = Sequence[tuple[int, int, int]]  # RGB of each class
@@ -73,37 +74,57 @@ def draw_instances(
     score_thr: float = 0.3,
 ) -> np.ndarray:
     """Draw boxes (N, 4) as x1, y1, x2, y2, their masks (N, h, w) and names."""
+    keep = np.ones(len(boxes), bool) if scores is None else scores >= score_thr
+    names = [classes[label] for label in labels[keep].astype(int)]
+    if scores is not None:
+        names = [f'{n} {s:.2f}' for n, s in zip(names, scores[keep], strict=True)]
+    kept = None if masks is None else masks[keep]
+    return paint_instances(image, boxes[keep], labels[keep], palette, names, kept)
+
+
+def paint_instances(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    palette: Palette,
+    names: Sequence[str],
+    masks: np.ndarray | None = None,
+    thickness: int = 1,
+) -> np.ndarray:
+    """Draw masks, or boxes where there are none, in the colours of their labels.
+
+    Args:
+        image: BGR.
+        boxes: (N, 4) as x1, y1, x2, y2 in its pixels.
+        labels: (N,), which choose the colours.
+        palette: RGB of each class.
+        names: What to write at each of them; empty where that says nothing.
+        masks: (N, h, w), scaled to the image.
+        thickness: Of outlines, in pixels.
+    """
     import supervision as sv  # takes a second to load
 
-    keep = np.ones(len(boxes), bool) if scores is None else scores >= score_thr
-    if not keep.any():
+    if not len(boxes):
         return image.copy()
     if masks is not None:
         size = image.shape[1], image.shape[0]
-        masks = np.stack(
-            [
-                cv2.resize(m.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-                for m in masks[keep]
-            ]
-        ).astype(bool)
-    detections = sv.Detections(
-        xyxy=boxes[keep], class_id=labels[keep].astype(int), mask=masks
-    )
-    names = [classes[label] for label in detections.class_id]
-    if scores is not None:
-        names = [f'{n} {s:.2f}' for n, s in zip(names, scores[keep], strict=True)]
-    colours = sv.ColorPalette([sv.Color(*map(int, c)) for c in palette])
+        near = cv2.INTER_NEAREST
+        scaled = [
+            cv2.resize(m.astype(np.uint8), size, interpolation=near) for m in masks
+        ]
+        masks = np.stack(scaled).astype(bool)
+    found = sv.Detections(xyxy=boxes, class_id=labels.astype(int), mask=masks)
+    colours = sv.ColorPalette([sv.Color(*map(int, colour)) for colour in palette])
     picture = image.copy()
-    if masks is not None:
-        picture = sv.MaskAnnotator(colours, opacity=0.45).annotate(picture, detections)
-        picture = sv.PolygonAnnotator(colours, thickness=1).annotate(
-            picture, detections
-        )
+    if masks is None:
+        picture = sv.BoxAnnotator(colours, thickness=thickness).annotate(picture, found)
     else:
-        picture = sv.BoxAnnotator(colours, thickness=1).annotate(picture, detections)
-    if len(names) <= 30:  # more of them would hide the picture
-        labeller = sv.LabelAnnotator(colours, text_scale=0.35, text_padding=2)
-        picture = labeller.annotate(picture, detections, names)
+        picture = sv.MaskAnnotator(colours, opacity=0.45).annotate(picture, found)
+        outlines = sv.PolygonAnnotator(colours, thickness=thickness)
+        picture = outlines.annotate(picture, found)
+    if names and len(names) <= MOST_NAMES:
+        labeller = sv.LabelAnnotator(colours, text_scale=0.4, text_padding=2)
+        picture = labeller.annotate(picture, found, list(names))
     return picture
 
 

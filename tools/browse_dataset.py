@@ -8,7 +8,6 @@ from pathlib import Path
 import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
 from convnext_backbone import cli
 from convnext_backbone.browsing import browse
-from convnext_backbone.config_checks import check_config
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -45,10 +44,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool and return its exit status."""
     args = parse_args(argv)
-    cfg = cli.load_config(args, splits=())
-    if args.data_root:
-        cli.set_data_root(cfg, args.data_root)
-    check_config(cfg, (args.split,))
+    cfg = cli.load_config(args, splits=(args.split,))
     out = Path(args.out or f'browse_{Path(args.config).stem}_{args.split}.png')
     browse(cfg, args.split, out, count=args.count, seed=args.seed)
     return 0

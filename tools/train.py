@@ -34,6 +34,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         '--amp', action='store_true', help='mixed precision, where the config has none'
     )
     parser.add_argument('--seed', type=int, help='random seed (default: drawn, logged)')
+    parser.add_argument(
+        '--no-report',
+        action='store_true',
+        help='do not evaluate once more at the end and write WORK_DIR/report.html',
+    )
     return parser.parse_args(argv)
 
 
@@ -42,7 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     cfg = cli.load_config(args, splits=('train', 'val'))
     init = None if args.init is None else checkpoints.pick_file(args.init)
-    train(cfg, resume=args.resume, init=init, amp=args.amp, seed=args.seed)
+    train(
+        cfg,
+        resume=args.resume,
+        init=init,
+        amp=args.amp,
+        seed=args.seed,
+        report=not args.no_report,
+    )
     return 0
 
 

@@ -287,8 +287,8 @@ def _draw(
         (image.boxes[sure], image.labels[sure], masks),
     ):
         names = [classes[label] for label in labels_] if len(classes) > 1 else []
-        side = pictures.draw_instances(
-            picture, boxes_ * factor, labels_, palette, names, masks_
+        side = visualize.paint_instances(
+            picture, boxes_ * factor, labels_, palette, names, masks_, thickness=2
         )
         drawn.append(pictures.data_uri(side))
     note = f'{right} of {number} found, {found - right} wrong'
