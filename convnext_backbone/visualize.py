@@ -123,7 +123,10 @@ def paint_instances(
         outlines = sv.PolygonAnnotator(colours, thickness=thickness)
         picture = outlines.annotate(picture, found)
     if names and len(names) <= MOST_NAMES:
-        labeller = sv.LabelAnnotator(colours, text_scale=0.4, text_padding=2)
+        ink = [sv.Color.BLACK if sum(c) > 380 else sv.Color.WHITE for c in palette]
+        labeller = sv.LabelAnnotator(
+            colours, sv.ColorPalette(ink), text_scale=0.4, text_padding=2
+        )
         picture = labeller.annotate(picture, found, list(names))
     return picture
 

@@ -44,5 +44,6 @@ def test_two_processes_train_validate_and_test(tmp_path, config, length):
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         assert 'SyncBN becomes BN' in done.stdout + done.stderr
     assert (work_dir / 'metrics.json').is_file()
+    assert (work_dir / 'report.html').is_file()
     assert len(list((tmp_path / 'show' / 'images').glob('*.png'))) == 3
     assert (tmp_path / 'show' / 'contact_sheet.png').is_file()

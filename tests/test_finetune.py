@@ -92,7 +92,8 @@ def test_the_config_is_the_users_to_edit(trained):
     config = work_dir / 'config.py'
     text = config.read_text().replace('seed=0', 'seed=7')
     config.write_text(text)
-    assert tool('train', config, '--cfg-options', 'train_cfg.max_iters=3') == 0
+    argv = ['--no-report', '--cfg-options', 'train_cfg.max_iters=3']
+    assert tool('train', config, *argv) == 0
     assert config.read_text() == text
     run = json.loads(max(work_dir.glob('2*/run.json')).read_text())
     assert run['seed'] == 7

@@ -30,9 +30,9 @@ def go_through(config, data_root, work_dir, loop, more, stops) -> dict:
     torch.save(
         {'model': {k: v for k, v in state.items() if k[:4] != 'norm'}}, pretrained
     )
-    assert tool('train', config, *common, '--init', pretrained, *options) == 0
+    assert tool('train', config, *common, '--init', pretrained, '--no-report', *options) == 0
     assert torch.load(work_dir / stops[0], weights_only=False)['meta']['iter'] == 2
-    assert tool('train', config, *common, '--resume', *options, more) == 0
+    assert tool('train', config, *common, '--resume', '--no-report', *options, more) == 0
     state = torch.load(work_dir / stops[1], weights_only=False)
     assert state['meta']['iter'] == 4
     assert all(v.isfinite().all() for v in state['state_dict'].values())
@@ -97,7 +97,7 @@ def test_small_models_start_on_data_of_ones_own(
 ):
     argv = [f'configs/{config}', '--data-root', data_dir / folder]
     argv += ['--work-dir', tmp_path, '--cfg-options', *FEW, *SMALL, length]
-    assert tool('train', *argv) == 0
+    assert tool('train', *argv, '--no-report') == 0
     assert list(tmp_path.glob('*_[12].pth'))
 
 
@@ -159,7 +159,7 @@ def train_a_step(name: str, data_root: Path, folder: Path, options: list[str]) -
     argv = [path, '--data-root', data_root, '--work-dir', folder / 'work']
     options = [*SMALL, *options, 'val_dataloader.dataset.indices=1']
     options.append('default_hooks.checkpoint.save_optimizer=False')
-    assert tool('train', *argv, '--cfg-options', *options) == 0
+    assert tool('train', *argv, '--no-report', '--cfg-options', *options) == 0
     (saved,) = (folder / 'work').glob('[ei]*_1.pth')
     state = torch.load(saved, weights_only=False)
     assert state['meta']['iter'] == 1

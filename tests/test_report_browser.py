@@ -42,6 +42,7 @@ def reports(tmp_path_factory) -> dict[str, Path]:
     return {name: root / f'{name}.html' for name in ('det', 'seg')}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 @pytest.mark.parametrize('width', [390, 1400])
 @pytest.mark.parametrize('name', ['det', 'seg'])

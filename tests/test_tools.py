@@ -72,6 +72,7 @@ def test_train_leaves_checkpoints_and_logs(trained, config, steps):
     state = torch.load(work_dir / f'{steps}.pth', weights_only=False)
     assert state['meta']['iter'] == 2
     assert list(work_dir.glob('best_*.pth'))
+    assert '<svg' in (work_dir / 'report.html').read_text()
     (log,) = work_dir.glob('2*/*.log')
     text = log.read_text()
     assert 'eta: ' in text
@@ -164,7 +165,7 @@ def test_resume_goes_on_where_training_stopped(
     )
     argv = [config, '--data-root', demo, '--work-dir', tmp_path, '--resume', last]
     options = ['--cfg-options', *QUICK[config], *SMALL, f'train_cfg.max_{option}']
-    assert tool('train', *argv, *options) == 0
+    assert tool('train', *argv, '--no-report', *options) == 0
     name = 'epoch_2.pth' if config == DET else 'iter_4.pth'
     assert torch.load(tmp_path / name, weights_only=False)['meta']['iter'] == 4
     (log,) = tmp_path.glob('2*/*.log')
@@ -172,7 +173,7 @@ def test_resume_goes_on_where_training_stopped(
     assert f'resumed epoch: {epoch}, iter: 2' in log.read_text()
     # Nothing is left to do, and nothing is done again.
     argv[-2:] = ['--resume']
-    assert tool('train', *argv, *options) == 0
+    assert tool('train', *argv, '--no-report', *options) == 0
 
 
 def test_resume_without_a_checkpoint_says_so_and_trains(
@@ -180,13 +181,13 @@ def test_resume_without_a_checkpoint_says_so_and_trains(
 ):
     argv = [SEG, '--data-root', demo, '--work-dir', tmp_path, '--resume']
     options = ['--cfg-options', *QUICK[SEG], *SMALL]
-    assert tool('train', *argv, *options) == 0
+    assert tool('train', *argv, '--no-report', *options) == 0
     assert 'holds no checkpoint yet' in ''.join(capsys.readouterr())
 
 
 def test_amp_trains_on_a_cpu(demo, in_root, tmp_path, capsys):
     argv = [SEG, '--data-root', demo, '--work-dir', tmp_path, '--amp']
-    assert tool('train', *argv, '--cfg-options', *QUICK[SEG], *SMALL) == 0
+    assert tool('train', *argv, '--no-report', '--cfg-options', *QUICK[SEG], *SMALL) == 0
     if not torch.cuda.is_available():
         assert ''.join(capsys.readouterr()).count('AMP: no GPU here') == 1
 

@@ -60,7 +60,7 @@ def classifier(tmp_path_factory) -> Path:
 def train(demo, work_dir, *argv, config=SEG, options=()) -> int:
     options = ['--cfg-options', *QUICK[config], *SMALL, *options]
     argv = ['--data-root', demo, '--work-dir', work_dir, *argv]
-    return tool('train', config, *argv, *options)
+    return tool('train', config, *argv, '--no-report', *options)
 
 
 def log_of(work_dir: Path) -> str:

@@ -108,7 +108,7 @@ def decide(
         val_interval=max(1, round(length / VALIDATIONS)),
         scale=fit(numbers['image_size'], MAX_SCALE[task]),
         ratio_range=_jitter(task, images),
-        crop=images < TINY,
+        crop=images < SMALL,
         photometric=images < TINY,
         frozen_stages=2 if pretrained and images < TINY else -1,
         ema_momentum=round(min(0.05, max(1e-4, EMA_SPAN / iters)), 5),
