@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from mmengine.device import get_device
-from mmengine.dist import is_distributed
+from mmengine.dist import is_distributed, is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
@@ -103,6 +103,25 @@ class Runner(MMRunner):
         elif isinstance(evaluator, list):
             evaluator = [choose_coco_metric(metric) for metric in evaluator]
         return super().build_evaluator(evaluator)
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """Register the default hooks, with a safer one for checkpoints."""
+        saving = (hooks or {}).get('checkpoint')
+        if isinstance(saving, dict) and saving.get('type') == 'CheckpointHook':
+            kind = 'convnext_backbone.SafeCheckpointHook'
+            hooks = {**hooks, 'checkpoint': {**saving, 'type': kind}}
+        super().register_default_hooks(hooks)
+
+    def save_checkpoint(self, out_dir: str, filename: str, *args, **kwargs) -> None:
+        """Save a checkpoint, whole or not at all, whenever the process is killed."""
+        if '://' in str(out_dir):
+            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
+        partial = f'{filename}.part'
+        super().save_checkpoint(out_dir, partial, *args, **kwargs)
+        path = Path(out_dir, partial)
+        if path.is_file() and is_main_process():
+            path.replace(Path(out_dir, filename))
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
         """Load a checkpoint of any family; to resume, one of this very model.

@@ -79,4 +79,31 @@ def test_twins_stay_on_one_side():
         records += [record(10, 'a', thumbnail=thumbnails[3])]
         make_splits(records, seed)
         assert records[3].split == records[10].split
-        assert Counter(r.split for r in records)['val'] in (1, 2)
+        assert Counter(r.split for r in records)['val'] == 2
+
+
+def test_films_stay_on_one_side():
+    rng = np.random.default_rng(0)
+    films = rng.integers(0, 256, (10, 16, 16), np.uint8)
+    records = [record(i, 'a', thumbnail=films[i // 5]) for i in range(50)]
+    make_splits(records, seed=0)
+    sides = [{r.split for r in records[5 * k : 5 * k + 5]} for k in range(10)]
+    assert all(len(side) == 1 for side in sides)
+    assert sides.count({'val'}) == 2
+
+
+def test_one_film_alone_is_divided_all_the_same():
+    thumbnail = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
+    records = [record(i, 'a', thumbnail=thumbnail) for i in range(10)]
+    make_splits(records, seed=0)
+    assert Counter(r.split for r in records) == {'train': 8, 'val': 2}
+
+
+def test_no_class_loses_its_last_training_image():
+    for seed in range(10):
+        records = [record(i, f'class {i // 2}') for i in range(40)]
+        records += [record(99, 'once')]
+        make_splits(records, seed)
+        trained = counts(records)['train']
+        assert len(trained) == 21
+        assert Counter(r.split for r in records)['val'] == 8

@@ -56,7 +56,8 @@ def trained(demo, tmp_path_factory) -> tuple[list, Path]:
     return command, work_dir
 
 
-def test_a_detector_goes_on_where_it_was(demo, tmp_path, own_cache, capsys):
+@pytest.mark.slow
+def test_a_detector_goes_on_where_it_was(demo, tmp_path, own_cache):
     originals = tree(demo)
     work_dir = tmp_path / 'work'
     command = [demo, '--base', DET, *SCRATCH, '--epochs', 2, '--work-dir', work_dir]
@@ -153,6 +154,24 @@ def test_faulty_data_stops_before_anything_is_written(demo, tmp_path, capsys):
     assert not (tmp_path / 'work').exists()
 
 
+def test_changed_data_is_told(demo, tmp_path, capsys):
+    data = tmp_path / 'data'
+    shutil.copytree(demo, data)
+    options = running.Options(str(data), DET, from_scratch=True)
+    work_dir = tmp_path / 'work'
+    plan = running.make_plan(options, work_dir)
+    work_dir.mkdir()
+    record = running.record(options, plan.data.folder)
+    (work_dir / running.RECORD).write_text(json.dumps(record))
+    running.check_same(options, work_dir)
+    shutil.rmtree(plan.data.folder)
+    running.check_same(options, work_dir)
+    assert plan.data.folder.is_dir()
+    (data / 'annotations' / 'val.json').touch()
+    with pytest.raises(ValueError, match='has changed since'):
+        running.check_same(options, work_dir)
+
+
 def test_foreign_configs_are_not_taken_over(demo, tmp_path, capsys):
     work_dir = tmp_path / 'work'
     work_dir.mkdir()
@@ -172,7 +191,7 @@ def test_a_conversion_that_broke_off_is_finished(demo, monkeypatch, own_cache):
             raise KeyboardInterrupt
         done.append(write(item))
 
-    monkeypatch.setattr(convert.multiprocessing, 'get_context', lambda _: InProcess)
+    monkeypatch.setattr(convert, 'ProcessPoolExecutor', InProcess)
     monkeypatch.setattr(convert, '_write_mask', killed)
     with pytest.raises(KeyboardInterrupt):
         cache.prepare(source, None, seed=0)
@@ -192,10 +211,8 @@ def test_a_conversion_that_broke_off_is_finished(demo, monkeypatch, own_cache):
 class InProcess:
     """A process pool that is none."""
 
-    @staticmethod
-    def Pool(workers, start, arguments):  # noqa: N802
+    def __init__(self, workers, context, start, arguments):
         start(*arguments)
-        return InProcess()
 
     def __enter__(self):
         return self
@@ -203,7 +220,7 @@ class InProcess:
     def __exit__(self, *error):
         pass
 
-    def imap_unordered(self, function, items, chunk):
+    def map(self, function, items, chunksize):
         return map(function, items)
 
 

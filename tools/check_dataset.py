@@ -37,7 +37,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--picture',
         metavar='FILE',
-        help='PNG of class balance and samples (default: check_DATA.png)',
+        help='PNG of class balance and samples (default: work_dirs/check_DATA.png)',
     )
     parser.add_argument(
         '--json', action='store_true', help='print numbers and all faults as JSON'
@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     records = scan(source)
     faults = find_faults(source, records, parse_classes(args.classes))
     numbers = statistics(source, records)
-    picture = Path(args.picture or f'check_{source.root.stem}.png')
+    picture = Path(args.picture or f'work_dirs/check_{source.root.stem}.png')
+    picture.parent.mkdir(parents=True, exist_ok=True)
     draw_dataset(records, source, class_names(source, records), picture)
     if args.json:
         content = {

@@ -14,6 +14,14 @@ from convnext_backbone.datasets import FORMATS
 from convnext_backbone.finetuning import running
 
 
+def positive(text: str) -> int:
+    """Read a number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'expected at least 1, got {text}')
+    return number
+
+
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
@@ -37,8 +45,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         '--from-scratch', action='store_true', help='start from random weights'
     )
     length = parser.add_mutually_exclusive_group()
-    length.add_argument('--epochs', type=int, help='length of the training')
-    length.add_argument('--iters', type=int, help='its length in iterations')
+    length.add_argument('--epochs', type=positive, help='length of the training')
+    length.add_argument('--iters', type=positive, help='its length in iterations')
     parser.add_argument(
         '--classes',
         nargs='+',
@@ -54,7 +62,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--dry-run',
         action='store_true',
-        help='check the data and print the config, write nothing',
+        help='check the data and print the config; convert and train nothing',
     )
     cli.add_launcher_arguments(parser)
     cli.add_trust_argument(parser)

@@ -137,11 +137,15 @@ def pick_file(source: str | Path) -> str:
 def last_checkpoint(folder: str | Path) -> str | None:
     """Return the checkpoint that was saved last in a work dir, None if there is none.
 
-    Like mmengine's ``find_latest_checkpoint``, without its print.
+    It is the one that mmengine's note names; where a killed run left no note, or the
+    folder was moved, the newest.
     """
     note = Path(folder, 'last_checkpoint')
     path = note.read_text(encoding='utf-8').strip() if note.is_file() else None
-    return path if path and Path(path).is_file() else None
+    if path and Path(path).is_file():
+        return path
+    saved = [*Path(folder).glob('epoch_*.pth'), *Path(folder).glob('iter_*.pth')]
+    return str(max(saved, key=lambda p: p.stat().st_mtime)) if saved else None
 
 
 def _find_local(location: str) -> Path:

@@ -20,7 +20,6 @@ from convnext_backbone.predictions import write_json
 
 VERSION = 1  # of what is written; another one converts anew
 SUMMARY = 'dataset.json'  # written last: a folder with it is complete
-NOT_DATA = {'.py', '.pth', '.log', '.md', '.cache'}
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,12 @@ class Converted:
     news: bool
 
 
+def cache_folder(source: Source, classes: Sequence[str] | None, seed: int) -> Path:
+    """Return where a data set is kept converted, as it is now."""
+    key = fingerprint(source, classes, seed)
+    return home_dir('datasets') / f'{source.root.stem}-{key[:12]}'
+
+
 def prepare(source: Source, classes: Sequence[str] | None, seed: int) -> Converted:
     """Check a data set and convert it, unless that was done before.
 
@@ -52,8 +57,7 @@ def prepare(source: Source, classes: Sequence[str] | None, seed: int) -> Convert
     Raises:
         ValueError: The data has errors; the message lists them.
     """
-    key = fingerprint(source, classes, seed)
-    folder = home_dir('datasets') / f'{source.root.stem}-{key[:12]}'
+    folder = cache_folder(source, classes, seed)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f'{folder}.lock'):
         if (folder / SUMMARY).is_file():
@@ -90,11 +94,6 @@ def read(
         ValueError: The data has errors; the message lists them.
     """
     records = scan(source)
-    names = tuple(classes or class_names(source, records))
-    if classes is not None and source.task == 'det':
-        for record in records:
-            record.instances = [i for i in record.instances if i.category in names]
-    divided = make_splits(records, seed)
     faults = find_faults(source, records, classes)
     errors = [fault for fault in faults if fault.level == 'error']
     if errors:
@@ -102,25 +101,51 @@ def read(
             f'{source.root} has {len(errors)} errors; mend them, or take what is '
             f'faulty out:\n{render_faults(errors)}'
         )
+    every = class_names(source, records)
+    names = tuple(classes or every)
+    for record in records:
+        record.instances = [i for i in record.instances if i.category in names]
+    divided = make_splits(records, seed)
+    check_wanted(source, records, names)
     numbers = statistics(source, records)
     numbers |= {'classes': list(names), 'divided': divided}
     numbers['masks'] = source.task == 'det' and convert.use_masks(records)
-    numbers['palette'] = source.palette
+    colours = dict(zip(every, source.palette or [], strict=False))
+    numbers['palette'] = [colours[name] for name in names] if colours else None
     numbers['warnings'] = render_faults(faults)
     return records, numbers
 
 
+def check_wanted(
+    source: Source, records: Sequence[Record], names: Sequence[str]
+) -> None:
+    """Raise ValueError unless both splits have something of the wanted classes."""
+    numbers = {i for i, name in enumerate(source.classes or (), 1) if name in names}
+    for split in convert.SPLITS:
+        part = [record for record in records if record.split == split]
+        if not any(r.instances or numbers.intersection(r.pixels) for r in part):
+            raise ValueError(
+                f'{source.root}: of the {len(part)} {split} images none has anything '
+                f'of the classes {", ".join(names)}: training takes images for both '
+                f'train and val'
+            )
+
+
 def fingerprint(source: Source, classes: Sequence[str] | None, seed: int) -> str:
-    """Return a hash of a data set's files (names, sizes, times) and of the options."""
-    root = source.root.resolve()
-    options = (VERSION, str(root), source.format, classes and tuple(classes), seed)
-    digest = hashlib.sha256(repr(options).encode())
-    for path, folders, files in os.walk(source.folder):
-        folders[:] = sorted(f for f in folders if f != 'work_dirs' and f[0] != '.')
-        for name in sorted(files):
-            file = Path(path, name)
-            if file.suffix not in NOT_DATA and name[0] != '.':
-                state = file.stat()
-                entry = (str(file), state.st_size, state.st_mtime_ns)
-                digest.update(repr(entry).encode())
+    """Return a hash of what a data set is read from (names, sizes, times) and how."""
+    options = (VERSION, str(source.root), source.format, source.classes, source.palette)
+    wanted = classes and tuple(classes)
+    digest = hashlib.sha256(repr((options, wanted, seed)).encode())
+    files = set()
+    for item in source.items:
+        digest.update(repr((str(item.image), item.split)).encode())
+        note = item.annotation
+        files.update((item.image, note[0] if isinstance(note, tuple) else note))
+    for file in sorted(map(str, files - {None})):
+        try:
+            state = os.stat(file)
+        except OSError:
+            continue  # without it, which the check tells of
+        entry = (file, state.st_size, state.st_mtime_ns)
+        digest.update(repr(entry).encode())
     return digest.hexdigest()

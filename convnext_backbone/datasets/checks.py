@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from convnext_backbone.datasets.duplicates import near_duplicates
 from convnext_backbone.datasets.records import Fault, Record, Source
@@ -59,6 +60,13 @@ def check_splits(source: Source, records: Sequence[Record]) -> list[Fault]:
         else:
             continue
         faults.append(Fault('error', 'empty-split', str(source.root), message, split))
+    split_of: dict[Path, str] = {}
+    for record in records:
+        image = record.image.resolve()
+        other = split_of.setdefault(image, record.split)
+        if other != record.split:
+            message = f'is in {other} and in {record.split}: take it out of one'
+            faults.append(Fault('error', 'in-two-splits', str(record.image), message))
     return faults
 
 
@@ -89,6 +97,11 @@ def check_classes(
     root = str(source.root)
     names = class_names(source, records)
     faults = []
+    for name, count in Counter(names).items():
+        if count > 1:
+            message = f'{count} classes are called {name!r}: give each its own name'
+            faults.append(Fault('error', 'duplicate-class', root, message, name))
+    names = tuple(dict.fromkeys(names))
     lower = Counter(name.strip().lower() for name in names)
     for name in names:
         if lower[name.strip().lower()] > 1:

@@ -5,10 +5,12 @@ Detection: ``train.json`` and ``val.json`` (COCO). Segmentation: ``train.txt`` a
 ignored). Images are not copied: names are relative to the data set's folder.
 """
 
+import json
 import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -17,7 +19,6 @@ from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
 from convnext_backbone.datasets.records import Instance, Item, Record, Source
-from convnext_backbone.predictions import write_json
 
 SPLITS = ('train', 'val')
 _job: tuple[Source, np.ndarray, Path] | None = None  # of a worker process
@@ -71,7 +72,8 @@ def write_detection(
             'annotations': annotations,
             'categories': [{'id': i, 'name': name} for name, i in numbers.items()],
         }
-        write_json(out / f'{split}.json', content)
+        text = json.dumps(content, allow_nan=False)
+        (out / f'{split}.json').write_text(text, encoding='utf-8')
 
 
 def annotation(instance: Instance, image: dict, masks: bool) -> dict:
@@ -115,8 +117,9 @@ def write_segmentation(
     context = multiprocessing.get_context('fork')
     bar = dict(total=len(wanted), desc='Converting masks', unit='img', file=sys.stderr)
     workers = min(len(os.sched_getaffinity(0)), 1 + len(wanted) // 32)
-    with context.Pool(workers, _start_worker, ((source, table, out),)) as pool:
-        for _ in tqdm(pool.imap_unordered(_write_mask, wanted, 8), **bar):
+    job = ((source, table, out),)
+    with ProcessPoolExecutor(workers, context, _start_worker, job) as pool:
+        for _ in tqdm(pool.map(_write_mask, wanted, chunksize=8), **bar):
             pass
     for split in SPLITS:
         names = [image_name(source, r.image) for r in records if r.split == split]

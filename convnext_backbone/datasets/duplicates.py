@@ -7,7 +7,8 @@ import numpy as np
 from convnext_backbone.datasets.records import Record
 
 ALIKE = 0.995  # least correlation of two thumbnails
-BLOCK = 1024  # images compared at a time
+BLOCK = 4096  # images compared at a time
+LEVELS = 0.03  # most difference of mean and deviation, of the whole range
 FLAT = 4.0  # standard deviation, grey levels; a flatter picture is like any other
 
 
@@ -19,25 +20,54 @@ def near_duplicates(
     Two pictures are alike when their thumbnails are, whatever their size, format and
     quality: neither a crop nor a mirror image is.
     """
-    train = [r for r in train if r.thumbnail is not None and r.thumbnail.std() > FLAT]
-    val = [r for r in val if r.thumbnail is not None and r.thumbnail.std() > FLAT]
-    if not train or not val:
+    train, val = _structured(train), _structured(val)
+    nearest: dict[int, tuple[float, int]] = {}
+    for i, j, score in _alike(val, train):
+        nearest[i] = max(nearest.get(i, (0.0, 0)), (score, j))
+    for i, (_, j) in sorted(nearest.items()):
+        yield val[i], train[j]
+
+
+def group_alike(records: list[Record]) -> list[int]:
+    """Return a number for each image, the same for images that look alike.
+
+    Neighbours' neighbours are alike too, so that a film is one group.
+    """
+    parent = {id(record): id(record) for record in records}
+
+    def root(key: int) -> int:
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    structured = _structured(records)
+    for i, j, _ in _alike(structured, structured):
+        parent[root(id(structured[i]))] = root(id(structured[j]))
+    return [root(id(record)) for record in records]
+
+
+def _structured(records: list[Record]) -> list[Record]:
+    """Return the images that are no flat area, which is like any other."""
+    readable = (r for r in records if r.thumbnail is not None)
+    return [r for r in readable if r.thumbnail.std() > FLAT]
+
+
+def _alike(
+    first: list[Record], second: list[Record]
+) -> Iterator[tuple[int, int, float]]:
+    """Yield the places of two images that are alike, and how much."""
+    if not first or not second:
         return
-    train_vectors, train_levels = _vectors(train)
-    val_vectors, val_levels = _vectors(val)
-    best = np.full(len(val), -1.0)
-    nearest = np.zeros(len(val), int)
-    for start in range(0, len(train), BLOCK):
-        part = slice(start, start + BLOCK)
-        score = val_vectors @ train_vectors[part].T
-        far = np.abs(val_levels[:, None] - train_levels[None, part]) > 0.03
-        score[far.any(axis=-1)] = -1
-        found = score.argmax(axis=1)
-        value = score[np.arange(len(val)), found]
-        nearest = np.where(value > best, start + found, nearest)
-        best = np.maximum(best, value)
-    for i in np.flatnonzero(best >= ALIKE):
-        yield val[i], train[nearest[i]]
+    first_vectors, first_levels = _vectors(first)
+    second_vectors, second_levels = _vectors(second)
+    for a in range(0, len(first), BLOCK):
+        for b in range(0, len(second), BLOCK):
+            score = first_vectors[a : a + BLOCK] @ second_vectors[b : b + BLOCK].T
+            for i, j in zip(*np.nonzero(score >= ALIKE), strict=True):
+                levels = first_levels[a + i] - second_levels[b + j]
+                if np.abs(levels).max() <= LEVELS:
+                    yield int(a + i), int(b + j), float(score[i, j])
 
 
 def _vectors(records: list[Record]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
 from convnext_backbone.datasets.records import Fault
 
 THUMBNAIL = 16  # pixels a side
+PLAIN = ('JPEG', 'PNG')  # formats that Pillow and OpenCV, which trains, read alike
+
+Image.MAX_IMAGE_PIXELS = None  # a large image of one's own is no attack
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ def open_picture(path: Path) -> tuple[Picture | None, list[Fault]]:
     try:
         with Image.open(path) as image:
             width, height = image.size
+            if image.format not in PLAIN:
+                return _open_as_training(path)
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             image.draft('L', (4 * THUMBNAIL, 4 * THUMBNAIL))
             grey = image.convert('F' if image.mode.startswith('I') else 'L')
@@ -56,3 +62,15 @@ def open_picture(path: Path) -> tuple[Picture | None, list[Fault]]:
     if grey.mode == 'F':  # 16 bits
         pixels = pixels / 256
     return Picture(width, height, pixels.clip(0, 255).astype(np.uint8)), faults
+
+
+def _open_as_training(path: Path) -> tuple[Picture | None, list[Fault]]:
+    """Decode a picture with OpenCV, as training does."""
+    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        message = 'cannot be decoded by OpenCV, which loads images: save it as PNG'
+        return None, [Fault('error', 'unreadable-image', str(path), message)]
+    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    side = (THUMBNAIL, THUMBNAIL)
+    thumbnail = cv2.resize(grey, side, interpolation=cv2.INTER_AREA)
+    return Picture(pixels.shape[1], pixels.shape[0], thumbnail), []

@@ -127,7 +127,11 @@ def _draw_objects(
     labels = np.array([classes.index(i.category) for i in objects], int)
     masks = None
     if any(i.segmentation is not None for i in objects):
-        masks = np.stack([_mask(i, record) for i in objects])
+        size = picture.shape[1], picture.shape[0]  # whole masks may need gigabytes
+        near = cv2.INTER_NEAREST
+        masks = np.stack(
+            [cv2.resize(_mask(i, record), size, interpolation=near) for i in objects]
+        )
     names = [shorten(name, NAME) for name in classes]
     return draw_instances(picture, boxes, labels, names, palette, masks=masks)
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 from tqdm import tqdm
@@ -30,8 +31,8 @@ def scan(source: Source, workers: int | None = None) -> list[Record]:
     if workers == 1 or count <= CHUNK:
         return [read_item(source, item) for item in tqdm(source.items, **bar)]
     context = multiprocessing.get_context('fork')
-    with context.Pool(workers, _start_worker, (source,)) as pool:
-        return list(tqdm(pool.imap(_read, range(count), CHUNK), **bar))
+    with ProcessPoolExecutor(workers, context, _start_worker, (source,)) as pool:
+        return list(tqdm(pool.map(_read, range(count), chunksize=CHUNK), **bar))
 
 
 def _start_worker(source: Source) -> None:
@@ -45,6 +46,13 @@ def _read(index: int) -> Record:
 
 def read_item(source: Source, item: Item) -> Record:
     """Read one image with its annotations."""
+    try:
+        str(item.image).encode()
+    except UnicodeEncodeError:
+        name = str(item.image).encode('utf-8', 'surrogateescape').decode('latin-1')
+        message = 'has a name that is not UTF-8: rename it'
+        fault = Fault('error', 'bad-name', name, message)
+        return Record(item.image, item.split, faults=[fault])
     picture, faults = open_picture(item.image)
     record = Record(item.image, item.split, faults=faults)
     if picture is None:

@@ -1,22 +1,33 @@
 """Divides a data set that has no validation images, seeded and stratified."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from convnext_backbone.datasets.duplicates import near_duplicates
+from convnext_backbone.datasets.duplicates import group_alike
 from convnext_backbone.datasets.records import Record
 
 VAL_SHARE = 0.2
 MAX_VAL = 5000  # images; more of them sharpen no figure
 
 
+@dataclass
+class Group:
+    """Images that look alike, which stay on one side, and the classes in them."""
+
+    records: list[Record]
+    classes: set[object]
+
+
 def make_splits(records: Sequence[Record], seed: int) -> bool:
     """Set the split of every record where the data set has no 'val' of its own.
 
     One image in five becomes validation, and of each class about one image in five
-    (iterative stratification: Sechidis, Tsoumakas, Vlahavas 2011); a class of a single
-    image is trained on. Images that look alike stay on one side. 'test' stays as it is.
+    (iterative stratification: Sechidis, Tsoumakas, Vlahavas 2011). Images that look
+    alike stay on one side; no class loses its last training image to the validation;
+    'test' stays as it is.
 
     Returns:
         Whether anything was divided.
@@ -24,39 +35,63 @@ def make_splits(records: Sequence[Record], seed: int) -> bool:
     if any(record.split == 'val' for record in records):
         return False
     pool = [record for record in records if record.split in ('', 'train')]
-    wanted = min(MAX_VAL, round(VAL_SHARE * len(pool)))
-    wanted = max(wanted, 1 if len(pool) > 1 else 0)
-    chosen = _stratified(pool, wanted, np.random.default_rng(seed))
-    for i, record in enumerate(pool):
-        record.split = 'val' if i in chosen else 'train'
-    train = [record for record in pool if record.split == 'train']
-    val = [record for record in pool if record.split == 'val']
-    twins = [seen for seen, _ in near_duplicates(train, val)]
-    if len(twins) < len(val):
-        for record in twins:
-            record.split = 'train'
+    wanted = min(MAX_VAL, max(1, round(VAL_SHARE * len(pool))))
+    alike: dict[int, list[Record]] = {}
+    for record, number in zip(pool, group_alike(pool), strict=True):
+        record.split = 'train'
+        alike.setdefault(number, []).append(record)
+    rng = np.random.default_rng(seed)
+    if not _choose([_group(part) for part in alike.values()], wanted, rng):
+        _choose([_group([record]) for record in pool], wanted, rng)  # all are alike
     return True
 
 
-def _stratified(
-    pool: Sequence[Record], wanted: int, rng: np.random.Generator
-) -> set[int]:
-    """Choose ``wanted`` of the records, those of rare classes first."""
-    share = wanted / max(1, len(pool))
-    images: dict[object, list[int]] = {}  # class -> its images; None: no class
-    for i in rng.permutation(len(pool)):
-        found = {x.category for x in pool[i].instances} | set(pool[i].pixels) - {0}
-        for name in found or {None}:
-            images.setdefault(name, []).append(int(i))
-    chosen: set[int] = set()
-    decided: set[int] = set()
-    for name in sorted(images, key=lambda name: (len(images[name]), str(name))):
-        have = len(chosen.intersection(images[name]))
-        missing = round(share * len(images[name])) - have
-        left = [i for i in images[name] if i not in decided]
-        take = left[: max(0, min(missing, wanted - len(chosen), len(images[name]) - 1))]
-        chosen.update(take)
-        decided.update(left)
-    rest = [int(i) for i in rng.permutation(len(pool)) if int(i) not in chosen]
-    chosen.update(rest[: wanted - len(chosen)])
+def _group(records: list[Record]) -> Group:
+    classes: set[object] = set()
+    for record in records:
+        classes |= {instance.category for instance in record.instances}
+        classes |= set(record.pixels) - {0}
+    return Group(records, classes or {None})
+
+
+def _choose(groups: list[Group], wanted: int, rng: np.random.Generator) -> int:
+    """Make about ``wanted`` images validation, those of rare classes first.
+
+    Returns:
+        How many became that.
+    """
+    order = [groups[i] for i in rng.permutation(len(groups))]
+    left = Counter(name for group in groups for name in group.classes)
+    images = Counter()
+    for group in groups:
+        images.update(dict.fromkeys(group.classes, len(group.records)))
+    share = wanted / max(1, sum(len(group.records) for group in groups))
+    chosen = 0
+    have: Counter[object] = Counter()
+    decided: set[int] = set()  # left by a rarer class, and not taken for a common one
+
+    def take(group: Group, missing: float) -> None:
+        nonlocal chosen
+        size = len(group.records)
+        fits = size <= min(missing, wanted - chosen) or (not chosen and size <= missing)
+        free = group.records[0].split == 'train'
+        if not fits or not free or any(left[name] < 2 for name in group.classes):
+            return
+        for record in group.records:
+            record.split = 'val'
+        chosen += size
+        left.subtract(group.classes)
+        have.update(dict.fromkeys(group.classes, size))
+
+    for name in sorted(images, key=lambda name: (images[name], str(name))):
+        for group in order:
+            if name in group.classes and id(group) not in decided:
+                decided.add(id(group))
+                take(group, round(share * images[name]) - have[name])
+    for group in order:
+        take(group, wanted - chosen)
+    if not chosen:  # only large groups: the smallest will do
+        for group in sorted(order, key=lambda group: len(group.records)):
+            if not chosen:
+                take(group, len(group.records))
     return chosen

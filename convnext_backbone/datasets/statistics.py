@@ -146,7 +146,10 @@ def render_faults(faults: Sequence[Fault]) -> str:
             where = ', '.join(filter(None, (fault.file, fault.id)))
             lines.append(f'    {where}: {fault.message}')
         if len(group) > SHOWN:
-            lines.append(f'    ... and {len(group) - SHOWN} more: --json lists all')
+            lines.append(
+                f'    ... and {len(group) - SHOWN} more, which '
+                f'tools/check_dataset.py --json lists'
+            )
     errors = sum(fault.level == 'error' for fault in faults)
     lines.append(f'{errors} errors, {len(faults) - errors} warnings')
     return '\n'.join(lines)

@@ -7,7 +7,7 @@ from convnext_backbone.convnext import CHECKPOINT_INIT, init_configs
 from convnext_backbone.finetuning import detection, segmentation
 from convnext_backbone.finetuning.code import Expression, assignments, format_code
 from convnext_backbone.finetuning.plan import Plan
-from convnext_backbone.finetuning.recipe import PATIENCE, Recipe
+from convnext_backbone.finetuning.recipe import PATIENCE, VALIDATIONS, Recipe
 from convnext_backbone.visualize import default_palette
 
 CONSTRUCTOR = 'convnext_backbone.LayerDecayOptimWrapperConstructor'
@@ -164,7 +164,7 @@ def hooks(plan: Plan, metric: str) -> str:
             monitor=metric,
             rule='greater',
             min_delta=0.001,
-            patience=PATIENCE,
+            patience=PATIENCE if plan.weights else VALIDATIONS,
         ),
     ]
     if plan.base.get('custom_hooks'):

@@ -85,7 +85,8 @@ def decide(
         iters: The same in iterations.
     """
     task = numbers['task']
-    images = numbers['splits']['train']['images']
+    train = numbers['splits']['train']
+    images = train['images'] - (train['empty'] if task == 'det' else 0)
     steps = math.ceil(images / (base.train_dataloader.batch_size * processes))
     by_epoch = 'max_epochs' in base.train_cfg
     if epochs is None and iters is None:

@@ -15,7 +15,7 @@ from mmengine.logging import MMLogger
 from convnext_backbone import checkpoints, cli
 from convnext_backbone.config_files import SCOPE, find_config
 from convnext_backbone.datasets import find_source
-from convnext_backbone.datasets.cache import Converted, prepare, read
+from convnext_backbone.datasets.cache import Converted, cache_folder, prepare, read
 from convnext_backbone.finetuning.config_text import write_config
 from convnext_backbone.finetuning.plan import Plan
 from convnext_backbone.finetuning.recipe import decide, learns_masks
@@ -228,7 +228,8 @@ def check_masks(base: Config, masks: bool) -> None:
 
 def default_work_dir(options: Options) -> str:
     """Return ``work_dirs/DATA_BASE``."""
-    data, base = Path(options.path).resolve().stem, Path(options.base).stem
+    data, base = Path(options.path).resolve(), Path(options.base).stem
+    data = data.stem if data.is_file() else data.name
     return f'work_dirs/{data}_{base}'
 
 
@@ -259,15 +260,22 @@ def check_same(options: Options, work_dir: Path) -> None:
                 f'{work_dir} holds a training with {name}={old.get(name)!r}, not '
                 f'{value!r}: give another --work-dir, or remove it'
             )
-    if data.is_dir():
-        return
     task = TASKS[read_base(options.base).default_scope]
     source = find_source(options.path, format=options.format, task=task)
-    if prepare(source, options.classes, SEED).folder != data:
+    now = cache_folder(source, options.classes, SEED)
+    if now.name != data.name:
         raise ValueError(
             f'{options.path} has changed since {work_dir} was begun: give another '
-            f'--work-dir'
+            f'--work-dir, or go on with the data as it was converted: python '
+            f'tools/train.py {work_dir / "config.py"} --resume'
         )
+    if not data.is_dir():
+        if now != data:
+            raise ValueError(
+                f'{data}, where the data was converted to, is gone: set CONVNEXT_HOME '
+                f'to what it was, or give another --work-dir'
+            )
+        prepare(source, options.classes, SEED)
 
 
 def parse_classes(words: Sequence[str] | None) -> tuple[str, ...] | None:
