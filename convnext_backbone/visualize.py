@@ -125,7 +125,10 @@ def paint_instances(
     if names and len(names) <= MOST_NAMES:
         ink = [sv.Color.BLACK if sum(c) > 380 else sv.Color.WHITE for c in palette]
         labeller = sv.LabelAnnotator(
-            colours, sv.ColorPalette(ink), text_scale=0.4, text_padding=2
+            colours,
+            text_color=sv.ColorPalette(ink),
+            text_scale=0.4,
+            text_padding=2,
         )
         picture = labeller.annotate(picture, found, list(names))
     return picture

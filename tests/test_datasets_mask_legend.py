@@ -2,7 +2,15 @@
 
 import numpy as np
 import pytest
-from mask_writers import CLASSES, check_labels, label_map, write_mask, write_pairs
+from mask_writers import (
+    CLASSES,
+    PALETTE,
+    VOID,
+    check_labels,
+    label_map,
+    write_mask,
+    write_pairs,
+)
 from PIL import Image
 
 from convnext_backbone.datasets.formats import ade20k, masks, voc_masks
@@ -186,3 +194,54 @@ def test_voc_itself(tmp_path, colours):
     assert source.palette[1] == (128, 0, 0)
     assert source.faults == []
     check_labels(source)
+
+
+@pytest.mark.parametrize('first', ['background', 'sky'])
+def test_a_stray_number_does_not_shift_the_classes(tmp_path, first):
+    write_pairs(tmp_path, 'index')
+    (tmp_path / 'classes.txt').write_text(f'{first}\nroad\nwater\n')
+    stray = tmp_path / 'masks' / 'train' / 'b.png'
+    numbers = np.array(Image.open(stray))
+    numbers[0, 0] = 3
+    write_mask(stray, numbers)
+    source = masks.find(tmp_path)
+    warned = [(fault.level, fault.kind) for fault in source.faults]
+    assert warned == ([] if first == 'background' else [('warning', 'mask-numbers')])
+    assert all('1 of 5 masks' in fault.message for fault in source.faults)
+    for item in source.items:
+        labels, faults = source.read_labels(item)
+        np.testing.assert_array_equal(labels, label_map(item.image.stem))
+        wrong = ['label-above-classes'] if item.annotation == stray else []
+        assert [fault.kind for fault in faults] == wrong
+
+
+def test_few_masks_may_have_the_last_class_once(tmp_path):
+    write_pairs(tmp_path, 'index')
+    for name in ('b', 'c', 'e'):
+        for path in tmp_path.rglob(f'{name}.*'):
+            path.unlink()
+    renumber(tmp_path, [0, 1, 2, 2])
+    write_mask(tmp_path / 'masks' / 'train' / 'a.png', label_map('a'))
+    source = masks.find(tmp_path)
+    assert '1 to 3 are taken' in source.faults[0].message
+    labels, _ = source.read_labels(source.items[0])
+    np.testing.assert_array_equal(labels, label_map('a'))
+
+
+@pytest.mark.parametrize('palette', ['of classes', 'other', 'grey'])
+def test_palette_of_masks_with_named_colours(tmp_path, palette):
+    write_pairs(tmp_path, 'rgb')
+    for path in (tmp_path / 'masks').rglob('*.png'):
+        if palette == 'of classes':  # in another order, as optimisers do
+            colours = [value for c in (PALETTE[1], PALETTE[0], VOID) for value in c]
+            order = np.array([2, 1, 0, 3], np.uint8)
+            write_mask(path, order[label_map(path.stem)], [*colours, *PALETTE[2]])
+        else:
+            values = [i for i in range(256) for _ in range(3)]
+            numbers = (label_map(path.stem) - 1) % 4
+            write_mask(
+                path,
+                np.where(numbers == 255, 3, numbers).astype(np.uint8),
+                values if palette == 'grey' else [9, 9, 9, 200, 0, 0],
+            )
+    check_labels(masks.find(tmp_path))

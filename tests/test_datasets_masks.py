@@ -272,12 +272,12 @@ def test_numbers_of_many_masks_are_kept(tmp_path, monkeypatch):
     for i in range(5):
         paths.append(tmp_path / f'{i}.png')
         write_mask(paths[-1], np.full((4, 4), 10 * i, np.uint8))
-    assert mask_numbers.find_numbers(paths, False) == {0, 10, 20, 30, 40}
+    assert set(mask_numbers.find_numbers(paths, ())) == {0, 10, 20, 30, 40}
     with monkeypatch.context() as patch:
         patch.setattr(mask_numbers, '_in_parallel', None)
-        assert mask_numbers.find_numbers(paths, False) == {0, 10, 20, 30, 40}
+        assert set(mask_numbers.find_numbers(paths, ())) == {0, 10, 20, 30, 40}
     write_mask(paths[4], np.full((8, 8), 7, np.uint8))
-    assert mask_numbers.find_numbers(paths, False) == {0, 7, 10, 20, 30}
+    assert set(mask_numbers.find_numbers(paths, ())) == {0, 7, 10, 20, 30}
 
 
 def test_colours_are_mapped_quickly(tmp_path):
@@ -308,3 +308,53 @@ def test_a_split_without_images(tmp_path, kind):
     source = find_source(root)
     faults = find_faults(source, scan(source, workers=1))
     assert ('error', 'empty-split', 'val') in [(f.level, f.kind, f.id) for f in faults]
+
+
+@pytest.mark.parametrize('divided', ['both', 'images'])
+def test_two_folders_of_one_split(tmp_path, divided):
+    write_pairs(tmp_path, 'index')
+    kinds = ('images', 'masks') if divided == 'both' else ('images',)
+    for kind in kinds:
+        (source,) = (tmp_path / kind / 'train').glob('c.*')
+        move(tmp_path, {source: f'{kind}/train_2/{source.name}'})
+    check_labels(masks.find(tmp_path))
+
+
+@pytest.mark.parametrize('kind', ['index', 'ade20k'])
+def test_folder_beside_the_splits(tmp_path, kind):
+    write_pairs(tmp_path, kind)
+    write_image(tmp_path / 'images' / 'extra' / 'a.jpg')
+    (fault,) = FINDERS[kind].find(tmp_path).faults
+    assert (fault.level, fault.kind) == ('error', 'unread-folder')
+    assert fault.file == str(tmp_path / 'images' / 'extra')
+
+
+def test_voc_name_in_two_lists(tmp_path):
+    write_pairs(tmp_path, 'voc')
+    with (tmp_path / 'ImageSets' / 'Segmentation' / 'val.txt').open('a') as file:
+        file.write('a\n')
+    (fault,) = voc_masks.find(tmp_path).faults
+    assert (fault.level, fault.kind, fault.id) == ('error', 'in-two-splits', 'a')
+    assert 'train.txt' in fault.message and 'val.txt' in fault.message
+
+
+def test_voc_trainval(tmp_path):
+    write_pairs(tmp_path, 'voc')
+    lists = tmp_path / 'ImageSets' / 'Segmentation'
+    (lists / 'train.txt').unlink()
+    (lists / 'trainval.txt').write_text('a\nb\nc\nd\ne\n')
+    source = voc_masks.find(tmp_path)
+    assert source.faults == []
+    splits = {item.image.stem: item.split for item in source.items}
+    assert splits == {name: split for split in IMAGES for name in IMAGES[split]}
+
+
+@pytest.mark.parametrize('home', ['home', 'file/home'])  # in a file nothing is written
+def test_numbers_without_a_cache_or_a_file(tmp_path, monkeypatch, home):
+    (tmp_path / 'file').touch()
+    monkeypatch.setenv('CONVNEXT_HOME', str(tmp_path / home))
+    monkeypatch.setattr(mask_numbers, 'CHUNK', 1)
+    write_mask(tmp_path / 'a.png', np.full((4, 4), 10, np.uint8))
+    (tmp_path / 'b.png').symlink_to('nothing')
+    paths = [tmp_path / 'a.png', tmp_path / 'b.png', tmp_path / 'a.png']
+    assert mask_numbers.find_numbers(paths, ()) == {10: 2}

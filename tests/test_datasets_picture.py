@@ -212,3 +212,17 @@ def test_crowds_and_other_classes_are_not_drawn(tmp_path):
 def test_long_names_are_shortened():
     assert samples.shorten('abcdefgh', 8) == 'abcdefgh'
     assert samples.shorten('abcdefghijkl', 8) == 'abc...kl'
+
+
+def test_masks_are_scaled_before_they_are_stacked(tmp_path, monkeypatch):
+    records, source = detection(tmp_path, [[('a', 20), ('a', 8)]])
+    records[0].instances[0].segmentation = [[4, 6, 24, 6, 24, 26]]
+    stacked = []
+    stack = np.stack
+    monkeypatch.setattr(
+        samples.np,
+        'stack',
+        lambda *a, **k: stacked.append(stack(*a, **k)) or stacked[-1],
+    )
+    samples_of(records, source, ('a',))
+    assert {array.shape for array in stacked if array.ndim == 3} == {(2, 96, 128)}

@@ -30,9 +30,14 @@ def go_through(config, data_root, work_dir, loop, more, stops) -> dict:
     torch.save(
         {'model': {k: v for k, v in state.items() if k[:4] != 'norm'}}, pretrained
     )
-    assert tool('train', config, *common, '--init', pretrained, '--no-report', *options) == 0
+    assert (
+        tool('train', config, *common, '--init', pretrained, '--no-report', *options)
+        == 0
+    )
     assert torch.load(work_dir / stops[0], weights_only=False)['meta']['iter'] == 2
-    assert tool('train', config, *common, '--resume', '--no-report', *options, more) == 0
+    assert (
+        tool('train', config, *common, '--resume', '--no-report', *options, more) == 0
+    )
     state = torch.load(work_dir / stops[1], weights_only=False)
     assert state['meta']['iter'] == 4
     assert all(v.isfinite().all() for v in state['state_dict'].values())

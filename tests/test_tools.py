@@ -187,7 +187,9 @@ def test_resume_without_a_checkpoint_says_so_and_trains(
 
 def test_amp_trains_on_a_cpu(demo, in_root, tmp_path, capsys):
     argv = [SEG, '--data-root', demo, '--work-dir', tmp_path, '--amp']
-    assert tool('train', *argv, '--no-report', '--cfg-options', *QUICK[SEG], *SMALL) == 0
+    assert (
+        tool('train', *argv, '--no-report', '--cfg-options', *QUICK[SEG], *SMALL) == 0
+    )
     if not torch.cuda.is_available():
         assert ''.join(capsys.readouterr()).count('AMP: no GPU here') == 1
 

@@ -9,6 +9,8 @@
 ``voc_masks.py``       images and masks together, ``class_files.py`` and
 ``masks.py``           ``mask_numbers.py`` find the classes, ``mask_legend.py`` says
                        what numbers and colours mean, ``mask_files.py`` reads masks
+``coco_tables.py``     what a COCO json's tables must be, ``coco_segmentation.py``
+                       its masks; ``yolo_config.py`` reads data.yaml
 ``layout.py``          image files, and folders named for splits
 =====================  ======================================================
 """

@@ -22,6 +22,7 @@ from convnext_backbone.datasets.formats.mask_pairs import (
     holds_masks,
     pair,
     splits_of,
+    unread_folders,
 )
 from convnext_backbone.datasets.records import Fault, Item, Source
 
@@ -62,7 +63,7 @@ def find(root: Path) -> Source | None:
         classes=legend.classes,
         read_labels=partial(read_labels, legend=legend),
         palette=legend.palette,
-        faults=faults + more,
+        faults=faults + unread_folders(folders[0]) + more,
         splits=splits_of(parts),
     )
 
@@ -75,8 +76,8 @@ def _legend(root: Path, items: list[Item]) -> tuple[Legend, list[Fault]]:
         numbers = range(first, first + len(entries))
         return make_legend(entries, numbers, str(class_file), (0, IGNORED)), []
     own = (root / OBJECTS).is_file()
-    found = set() if own else find_numbers([i.annotation for i in items], False)
-    if own or max(found - {IGNORED}, default=0) == COUNT:
+    found = set() if own else find_numbers([i.annotation for i in items], ())
+    if own or max(set(found) - {IGNORED}, default=0) == COUNT:
         return _ade20k(root, own)
     return legend_of_numbers(root, found, first=1)
 

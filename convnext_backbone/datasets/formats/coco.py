@@ -1,11 +1,19 @@
 """Reads COCO's format: one json for each split."""
 
+import dataclasses
 import json
 import re
 from collections import Counter
 from pathlib import Path
 
 from convnext_backbone.datasets.formats.boxes import check_box
+from convnext_backbone.datasets.formats.coco_segmentation import check_segmentation
+from convnext_backbone.datasets.formats.coco_tables import (
+    annotations_of,
+    is_id,
+    is_number,
+    table,
+)
 from convnext_backbone.datasets.formats.layout import split_of
 from convnext_backbone.datasets.formats.per_image import size_fault
 from convnext_backbone.datasets.records import Fault, Instance, Item, Source
@@ -64,34 +72,44 @@ def read_item(
 ) -> tuple[list[Instance], list[Fault]]:
     """Read an image's annotations; polygons and RLEs stay as they are."""
     file, image, annotations, names = item.annotation
-    stated = int(image.get('width') or 0), int(image.get('height') or 0)
-    faults = size_fault(Path(file), stated, width, height)
-    if faults:
-        id = f'image {image["id"]}'
-        return [], [Fault(f.level, f.kind, f.file, f.message, id) for f in faults]
+    id = f'image {image["id"]}'
+    faults: list[Fault] = []
+
+    def fault(kind: str, message: str, id: str) -> None:
+        faults.append(Fault('error', kind, file, message, id))
+
+    stated = image.get('width') or 0, image.get('height') or 0
+    if not all(map(is_number, stated)):
+        shown = ', '.join(map(repr, stated))
+        fault('bad-annotation', f'has the width and height {shown}: not numbers', id)
+        return [], faults
+    mismatch = size_fault(Path(file), tuple(map(int, stated)), width, height)
+    if mismatch:
+        return [], [dataclasses.replace(f, id=id) for f in mismatch]
     instances = []
     for annotation in annotations:
         id = f'annotation {annotation.get("id")}'
-        category = names.get(annotation.get('category_id'))
+        number = annotation.get('category_id')
+        category = names.get(number) if is_id(number) else None
         if category is None:
             message = (
-                f'has category_id {annotation.get("category_id")}, which is not one of '
-                f'the categories: correct it, or add the category'
+                f'has category_id {number!r}, which is not one of the categories: '
+                f'correct it, or add the category'
             )
-            faults.append(Fault('error', 'unknown-category', file, message, id))
-            continue
-        try:
-            x, y, w, h = map(float, annotation['bbox'])
-        except (KeyError, TypeError, ValueError):
-            message = (
-                f'has the bbox {annotation.get("bbox")!r}, expected x, y, width, height'
+            fault(
+                'unknown-category' if is_id(number) else 'bad-annotation', message, id
             )
-            faults.append(Fault('error', 'bad-annotation', file, message, id))
             continue
+        bbox = annotation.get('bbox')
+        if not isinstance(bbox, list) or [*map(is_number, bbox)] != [True] * 4:
+            message = f'has the bbox {bbox!r}, expected x, y, width, height'
+            fault('bad-annotation', message, id)
+            continue
+        x, y, w, h = bbox
         segmentation = annotation.get('segmentation') or None
         wrong = segmentation and check_segmentation(segmentation, width, height)
         if wrong:
-            faults.append(Fault('error', 'bad-segmentation', file, wrong, id))
+            fault('bad-segmentation', wrong, id)
             continue
         crowd = bool(annotation.get('iscrowd'))
         instance = Instance(category, (x, y, x + w, y + h), id, segmentation, crowd)
@@ -109,37 +127,21 @@ def read_item(
     return instances, faults
 
 
-def check_segmentation(segmentation: object, width: int, height: int) -> str | None:
-    """Return what is wrong with a segmentation, None if nothing is."""
-    if isinstance(segmentation, dict):
-        size = segmentation.get('size')
-        if list(size or []) != [height, width]:
-            return f'has an RLE of size {size}, expected [{height}, {width}]'
-        if not isinstance(segmentation.get('counts'), str | list):
-            return 'has an RLE without counts'
-        return None
-    if not isinstance(segmentation, list):
-        return f'has a segmentation of type {type(segmentation).__name__}'
-    for polygon in segmentation:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-            length = len(polygon) if isinstance(polygon, list) else polygon
-            return (
-                f'has a polygon of {length} numbers: expected x, y pairs of at least 3 '
-                f'points'
-            )
-    return None
-
-
 def _files(root: Path) -> list[Path]:
     """Return the json files that may be COCO's."""
     if root.is_file():
-        return [root] if root.suffix == '.json' else []
+        return [root] if root.suffix.lower() == '.json' else []
     if not root.is_dir():
         return []
     places = [root, root / 'annotations']
     places += [p for p in sorted(root.iterdir()) if p.is_dir() and split_of(p.name)]
-    files = [file for place in places for file in sorted(place.glob('*.json'))]
-    return [file for file in files if not OTHER.match(file.name)]
+    return [
+        file
+        for place in places
+        if place.is_dir()
+        for file in sorted(place.iterdir())
+        if file.suffix.lower() == '.json' and not OTHER.match(file.name)
+    ]
 
 
 def _read_json(file: Path, root: Path) -> dict | None:
@@ -148,14 +150,14 @@ def _read_json(file: Path, root: Path) -> dict | None:
     Raises:
         ValueError: It looks like COCO's and is broken.
     """
-    with file.open(encoding='utf-8', errors='replace') as stream:
+    with file.open(encoding='utf-8-sig', errors='replace') as stream:
         start = stream.read(1 << 16)
     likely = file == root or any(f'"{key}"' in start for key in KEYS)
     if not likely and file.stat().st_size <= len(start):
         return None
     try:
-        content = json.loads(file.read_text(encoding='utf-8'))
-    except ValueError as error:
+        content = json.loads(file.read_text(encoding='utf-8-sig'))
+    except (ValueError, RecursionError) as error:
         if not likely:
             return None
         raise ValueError(
@@ -174,7 +176,7 @@ def _splits(contents: dict[Path, dict], root: Path) -> dict[Path, str]:
     """Return the split of each json, those of training first.
 
     Raises:
-        ValueError: Two are of the same split.
+        ValueError: Two are of the same split, or one of none beside one of training.
     """
     splits: dict[Path, str] = {}
     for file in contents:
@@ -194,9 +196,14 @@ def _splits(contents: dict[Path, dict], root: Path) -> dict[Path, str]:
         for file in rivals:
             if len(rivals) > 1 and file != named[0]:
                 del splits[file]
-    if '' in splits.values() and 'val' in splits.values():
-        if 'train' not in splits.values():
-            splits = {file: split or 'train' for file, split in splits.items()}
+    if '' in splits.values() and len(splits) > 1:
+        if 'train' in splits.values():
+            other = next(file for file, split in splits.items() if not split)
+            raise ValueError(
+                f'{other} belongs to no split, and others do: give the one to use as '
+                f'PATH, or move it away'
+            )
+        splits = {file: split or 'train' for file, split in splits.items()}
     order = ('train', '', 'val', 'test')
     return dict(sorted(splits.items(), key=lambda entry: order.index(entry[1])))
 
@@ -210,18 +217,15 @@ def _items(
     def fault(kind: str, message: str, id: str) -> None:
         faults.append(Fault('error', kind, str(file), message, id))
 
-    try:
-        images = {image['id']: image for image in content['images']}
-        names = {c['id']: str(c['name']) for c in content['categories']}
-        files = [str(image['file_name']) for image in content['images']]
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f'{file}: an entry of images or categories lacks {error}: id and file_name '
-            f'or name are needed'
-        ) from error
-    annotations = content.get('annotations') or []
-    for what in ('images', 'annotations', 'categories'):
-        counts = Counter(e.get('id') for e in content.get(what) or [] if 'id' in e)
+    images = {e['id']: e for e in table(file, content, 'images', 'file_name')}
+    categories = table(file, content, 'categories', 'name')
+    names = {category['id']: str(category['name']) for category in categories}
+    files = [str(image['file_name']) for image in content['images']]
+    annotations, more = annotations_of(file, content)
+    faults += more
+    tables = {'images': content['images'], 'annotations': annotations}
+    for what, entries in {**tables, 'categories': categories}.items():
+        counts = Counter(entry['id'] for entry in entries if is_id(entry.get('id')))
         for id, count in counts.items():
             if count > 1:
                 message = f'{what} has the id {id} {count} times: make ids unique'
@@ -234,7 +238,7 @@ def _items(
             fault('duplicate-category', f'names {count} categories {name!r}', name)
     by_image: dict[object, list[dict]] = {}
     for annotation in annotations:
-        image = annotation.get('image_id')
+        image = annotation['image_id']
         if image not in images:
             message = f'is for the image_id {image}, which images does not have'
             fault('unknown-image', message, f'annotation {annotation.get("id")}')

@@ -5,9 +5,15 @@ import json
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
-from convnext_backbone.datasets.formats.layout import list_images, split_folders
+from convnext_backbone.datasets.formats.layout import (
+    list_files,
+    list_images,
+    split_folders,
+    unread_folders,
+)
 from convnext_backbone.datasets.formats.per_image import (
     missing_image,
+    no_annotation,
     read_objects,
     size_fault,
 )
@@ -26,15 +32,20 @@ def find(root: Path) -> Source | None:
     items: dict[Path, Item] = {}
     faults: list[Fault] = []
     folders = [(s, f) for s, f in split_folders(root) if _holds_shapes(f)]
+    if folders:
+        jsons = filter(_has_shapes, list_files(root, '.json'))
+        faults += unread_folders(root, [folder for _, folder in folders], jsons)
     for split, folder in folders or [('', root)]:
         images = {path.name: path for path in list_images(folder)}
         for file, content in _files(folder):
             if content is None:
-                message = 'is not valid JSON: correct it, or remove it'
+                message = 'is no JSON object with shapes: correct it, or remove it'
                 faults.append(Fault('error', 'bad-annotation', str(file), message))
                 continue
-            name = PureWindowsPath(str(content.get('imagePath') or '')).name
-            stated = (file.parent / str(content.get('imagePath') or '')).resolve()
+            place = content.get('imagePath')
+            place = place if isinstance(place, str) else ''
+            name = PureWindowsPath(place).name
+            stated = (file.parent / place).resolve()
             image = stated if name and stated.is_file() else images.get(name)
             if image is None:
                 faults.append(missing_image(file, name or 'no image (no imagePath)'))
@@ -62,27 +73,34 @@ def read_item(
     from supervision.dataset.formats import labelme  # takes a second to load
 
     if item.annotation is None:
-        return [], []
+        return [], [no_annotation(item.image, 'json')]
     file = item.annotation
-    content = json.loads(file.read_text(encoding='utf-8'))
+    content = json.loads(file.read_text(encoding='utf-8-sig'))
     size = content.get('imageWidth') or 0, content.get('imageHeight') or 0
     faults = size_fault(file, size, width, height)
     if faults:
         return [], faults
     groups: dict[object, tuple[str, str, list[dict]]] = {}
-    shapes = content.get('shapes')
-    for number, shape in enumerate(shapes if isinstance(shapes, list) else [], start=1):
+    shapes = content['shapes']
+    if not isinstance(shapes, list):
+        message = f'has the shapes {shapes!r:.40}, expected a list: correct it'
+        return [], [Fault('error', 'bad-annotation', str(file), message)]
+    for number, shape in enumerate(shapes, start=1):
         id = f'shape {number}'
         if not isinstance(shape, dict) or not isinstance(shape.get('label'), str):
             message = 'has no label: give it one, or remove it'
             faults.append(Fault('error', 'bad-annotation', str(file), message, id))
             continue
-        kind = shape.get('shape_type', 'polygon')
+        kind = str(shape.get('shape_type') or 'polygon')
         if kind not in labelme.SUPPORTED_SHAPE_TYPES:
             message = f'is a {kind}, which is left out: draw a polygon or a rectangle'
             faults.append(Fault('warning', 'unsupported-shape', str(file), message, id))
             continue
         group = shape.get('group_id')
+        if not isinstance(group, int | float | str | None):
+            message = f'has the group_id {group!r:.40}, expected a number'
+            faults.append(Fault('error', 'bad-annotation', str(file), message, id))
+            continue
         key = number if group is None else (shape['label'], group)
         _, _, parts = groups.setdefault(key, (id, shape['label'], []))
         parts.append({**shape, 'shape_type': kind})
@@ -95,32 +113,42 @@ def read_item(
 
 
 def _read(labelme, shapes: list[dict], label: str, size: tuple[int, int]):
-    masks = any(shape['shape_type'] == 'polygon' for shape in shapes)
-    return labelme.labelme_shapes_to_detections(shapes, {label: 0}, size, masks)
+    polygons = [shape for shape in shapes if shape['shape_type'] == 'polygon']
+    single = len(shapes) == len(polygons) == 1
+    masks = bool(polygons) and not single
+    found = labelme.labelme_shapes_to_detections(shapes, {label: 0}, size, masks)
+    if not single:
+        return found, None
+    return found, [float(value) for xy in polygons[0]['points'] for value in xy]
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, dict | None]]:
-    """Yield the json files with shapes, and those that are no JSON at all (None)."""
-    for file in sorted(folder.rglob('*.json')):
+    """Yield the json files with shapes, and those that are none (None).
+
+    A json that is a list is LabelMe's only if it is named as an image beside it.
+    """
+    images = {path.with_suffix('') for path in list_images(folder)}
+    for file in list_files(folder, '.json'):
         try:
-            content = json.loads(file.read_text(encoding='utf-8'))
-        except ValueError:
+            content = json.loads(file.read_text(encoding='utf-8-sig'))
+        except (ValueError, RecursionError):
             yield file, None
             continue
         if isinstance(content, dict) and 'shapes' in content:
             yield file, content
+        elif not isinstance(content, dict) and file.with_suffix('') in images:
+            yield file, None
 
 
 def _holds_shapes(folder: Path) -> bool:
     """Tell whether one of the first json files has shapes."""
-    for number, file in enumerate(folder.rglob('*.json')):
-        if number == LOOKED_AT:
-            break
-        with file.open(encoding='utf-8', errors='replace') as stream:
-            start = stream.read(1 << 20)
-        if '"shapes"' in start and '"imagePath"' in start + _end(file):
-            return True
-    return False
+    return any(map(_has_shapes, list_files(folder, '.json')[:LOOKED_AT]))
+
+
+def _has_shapes(file: Path) -> bool:
+    with file.open(encoding='utf-8-sig', errors='replace') as stream:
+        start = stream.read(1 << 20)
+    return '"shapes"' in start and '"imagePath"' in start + _end(file)
 
 
 def _end(file: Path) -> str:

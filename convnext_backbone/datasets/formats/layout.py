@@ -1,24 +1,33 @@
 """What data sets on disk have in common: image files, and folders named for splits."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from convnext_backbone.datasets.records import Fault
 
 IMAGE_SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'}
 SPLITS = {'train': 'train', 'training': 'train', 'trainval': 'train'}
 SPLITS |= dict.fromkeys(('val', 'valid', 'validation', 'dev'), 'val')
 SPLITS |= dict.fromkeys(('test', 'testing'), 'test')
+# Words that may stand behind the split in a name.
+FILLERS = {'annotation', 'annotations', 'coco', 'data', 'images', 'img', 'imgs'}
+FILLERS |= {'instances', 'labels', 'set'}
 
 
 def split_of(name: str) -> str:
     """Return 'train', 'val', 'test' or '' for a file's or folder's name.
 
-    The name may have more words and a year in it: ``instances_val2017.json`` is 'val'.
+    The split is the last word, but for digits and words such as 'images' behind it:
+    ``instances_val2017`` and ``val_images`` are 'val', ``train_station`` is none.
     """
-    for word in re.split(r'[^a-z]+', name.lower()):
-        if word in SPLITS:
-            return SPLITS[word]
-    return ''
+    words = [word for word in re.split(r'[^a-z]+', name.lower()) if word]
+    while words and words[-1] in FILLERS:
+        words.pop()
+    split = ''
+    while words and words[-1] in SPLITS:  # test-dev is 'test'
+        split = SPLITS[words.pop()]
+    return split
 
 
 def is_image(path: Path) -> bool:
@@ -29,6 +38,15 @@ def is_image(path: Path) -> bool:
 def list_images(folder: Path) -> list[Path]:
     """Return the pictures in a folder and the folders below it, by name."""
     return sorted(path for path in folder.rglob('*') if is_image(path))
+
+
+def list_files(folder: Path, suffix: str) -> list[Path]:
+    """Return the files of a suffix, in whatever case, in a folder and below it."""
+    return sorted(
+        path
+        for path in folder.rglob('*')
+        if path.suffix.lower() == suffix and not path.name.startswith('.')
+    )
 
 
 def split_folders(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -42,3 +60,32 @@ def folder_named(root: Path, *names: str) -> Path | None:
     """Return the folder in ``root`` with one of these names, in whatever case."""
     folders = {path.name.lower(): path for path in root.iterdir() if path.is_dir()}
     return next((folders[name] for name in names if name in folders), None)
+
+
+def unread_folders(
+    root: Path, read: Iterable[Path], files: Iterable[Path]
+) -> list[Fault]:
+    """Return a fault for each folder in ``root`` whose annotations are left out.
+
+    Args:
+        root: The folder that is divided.
+        read: Folders in it, named for splits, that are read.
+        files: Annotation files in ``root`` and below.
+    """
+    read = set(read)
+    folders = {}
+    for file in files:
+        first = root / file.relative_to(root).parts[0]
+        if first not in read:
+            folders.setdefault(root if first == file else first, file)
+    names = ', '.join(sorted(folder.name for folder in read))
+    return [
+        Fault(
+            'error',
+            'unread-folder',
+            str(folder),
+            f'has annotations, as {file.name}, and belongs to no split, beside '
+            f'{names}: move its files into one of these, or away',
+        )
+        for folder, file in folders.items()
+    ]

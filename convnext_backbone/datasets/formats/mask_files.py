@@ -1,12 +1,12 @@
 """Reads masks: pictures that hold the class of each pixel, as number or as colour."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from convnext_backbone.datasets.formats.mask_legend import Legend
+from convnext_backbone.datasets.formats.mask_legend import Legend, pack
 from convnext_backbone.datasets.records import Fault, Item
 
 NO_LABEL = 255  # in a table: stands for no class and not for ignored pixels
@@ -14,12 +14,20 @@ NUMBER_MODES = {'1', 'L', 'P', 'LA', 'PA', 'I', 'I;16', 'I;16L', 'I;16B', 'I;16N
 SHOWN = 5  # colours that a message lists
 
 
-def open_mask(path: Path) -> tuple[np.ndarray | None, list[Fault]]:
+def open_mask(
+    path: Path, colours: Collection[int] = ()
+) -> tuple[np.ndarray | None, list[Fault]]:
     """Decode a mask to its end.
 
+    Args:
+        path: The file.
+        colours: Those that have a meaning, as numbers 0xRRGGBB.
+
     Returns:
-        Its numbers (H, W), a palette's being the indices, or its colours, uint8
-        (H, W, 3); None if it cannot be read, and why.
+        Its numbers (H, W), or its colours, uint8 (H, W, 3); None if it cannot be read,
+        and why. Of a mask with a palette these are the indices, unless all that it
+        uses of the palette has a meaning: programs that make files smaller number
+        colours as they come.
     """
     try:
         with Image.open(path) as image:
@@ -34,12 +42,29 @@ def open_mask(path: Path) -> tuple[np.ndarray | None, list[Fault]]:
             if image.mode not in NUMBER_MODES:
                 return np.asarray(image.convert('RGB')), []
             mask = np.asarray(image)
+            if image.mode == 'P' and colours:
+                palette = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
+                if _names_colours(palette, mask, colours):
+                    return palette[mask], []
     except Exception as error:  # Pillow raises whatever a broken file leads it to
         message = f'cannot be decoded ({error}): replace the mask, or take it out'
         return None, [Fault('error', 'unreadable-mask', str(path), message)]
     if mask.ndim == 3:  # numbers and transparency
         mask = mask[..., 0]
     return mask.astype(np.uint8) if mask.dtype == bool else mask, []
+
+
+def _names_colours(
+    palette: np.ndarray, mask: np.ndarray, colours: Collection[int]
+) -> bool:
+    """Tell whether the colours (N, 3) of all indices in a mask have a meaning."""
+    grey = np.arange(len(palette))[:, None]
+    if len(palette) > 1 and (palette == grey).all():
+        return False  # a scale that says nothing about classes
+    used = np.flatnonzero(np.bincount(mask.ravel()))
+    if used[-1] >= len(palette):
+        return False
+    return {pack(colour) for colour in palette[used].tolist()} <= set(colours)
 
 
 def numbers_of(mask: np.ndarray) -> np.ndarray | None:
@@ -58,7 +83,7 @@ def read_labels(item: Item, legend: Legend) -> tuple[np.ndarray | None, list[Fau
         class i; None if it cannot be read. And what is wrong with it.
     """
     path = item.annotation
-    mask, faults = open_mask(path)
+    mask, faults = open_mask(path, legend.colours)
     if mask is None:
         return None, faults
     if mask.ndim == 3 and legend.colours:

@@ -1,5 +1,6 @@
 """What the numbers and colours in masks stand for."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from convnext_backbone.datasets.records import Fault
 
 IGNORED = 255  # in index masks, unless it is the foreground of a binary one
 MAX_CLASSES = 254  # labels are uint8, 0 is taken, and 255 marks what has no label
+BACKGROUND = {'background', 'bg', 'other', 'others', 'none', 'clutter'}  # number 0
+FEW_MASKS = 4  # in fewer a class may well be in one mask only
 NOT_NUMBERED = '__ignore__'  # LabelMe's first line: its number is -1, in uint8 255
 
 
@@ -84,20 +87,27 @@ def pack(colour: Colour) -> int:
     return (red << 16) + (green << 8) + blue
 
 
+def colours_of(entries: Sequence[ClassEntry]) -> frozenset[int]:
+    """Return the colours that entries of a class file have, as numbers 0xRRGGBB."""
+    return frozenset(pack(entry.colour) for entry in entries if entry.colour)
+
+
 def legend_of_file(
-    class_file: Path, entries: Sequence[ClassEntry], found: Collection[int]
+    class_file: Path, entries: Sequence[ClassEntry], found: Counter[int], masks: int
 ) -> tuple[Legend, list[Fault]]:
     """Find out how index masks number the classes of a class file.
 
     Args:
         class_file: The file.
         entries: What it names.
-        found: The numbers that occur in the masks.
+        found: In how many masks each number occurs.
+        masks: How many masks there are.
     """
     numbered = [entry for entry in entries if entry.name != NOT_NUMBERED]
     count = len(numbered)
     greys = [e.colour[0] for e in numbered if e.colour and len(set(e.colour)) == 1]
     labels = set(found) - {IGNORED}
+    begins = numbered[0].name.strip('_ ').lower() in BACKGROUND if numbered else False
     numbers: Sequence[int] = range(count)
     ignored = [IGNORED]
     kind = message = ''
@@ -112,19 +122,30 @@ def legend_of_file(
             f'masks have 0 and 255 only: taken for {numbered[0].name} and '
             f'{numbered[1].name}'
         )
-    elif labels and max(labels) == count:
+    elif not labels or max(labels) > count:
+        pass
+    elif 0 not in labels and (max(labels) < count or begins):
+        kind = 'mask-numbers'
+        message = (
+            f'no mask has the number 0, which is taken for {numbered[0].name}; if '
+            f'numbers begin with 1, name 0 too: write unlabeled for the first line'
+        )
+    elif max(labels) < count or begins:
+        pass  # the number above the classes, if any, is an error of its mask
+    elif 0 in labels and found[count] < 2 and masks >= FEW_MASKS:
+        kind = 'mask-numbers'
+        message = (
+            f'{found[count]} of {masks} masks has the number {count}, which is taken '
+            f'for a mistake, and 0 to {count - 1} for the {count} classes; if numbers '
+            f'begin with 1, name 0 too: write unlabeled for the first line'
+        )
+    else:
         numbers = range(1, count + 1)
         ignored.append(0)
         kind = 'mask-numbers'
         message = (
             f'masks have numbers up to {count}: 1 to {count} are taken for the '
             f'{count} classes, 0 for ignored pixels; if 0 is a class, name it too'
-        )
-    elif labels and 0 not in labels and max(labels) < count:
-        kind = 'mask-numbers'
-        message = (
-            f'no mask has the number 0, which is taken for {numbered[0].name}; if '
-            f'numbers begin with 1, name 0 too: write unlabeled for the first line'
         )
     faults = [Fault('warning', kind, str(class_file), message)] if message else []
     return make_legend(entries, numbers, str(class_file), ignored), faults

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from convnext_backbone.datasets.formats.layout import (
@@ -50,15 +51,60 @@ def divide(images: Path, masks: Path) -> Iterator[Folders]:
 
     One of the two may be divided alone: names tell what belongs together.
     """
-    of_images, of_masks = dict(split_folders(images)), dict(split_folders(masks))
+    of_images, of_masks = _by_split(images), _by_split(masks)
     for split in {**of_images, **of_masks}:
-        yield Folders(
-            split,
-            of_images.get(split, images / split) if of_images else images,
-            of_masks.get(split, masks / split) if of_masks else masks,
-        )
+        here = of_images.get(split, [images / split]) if of_images else [images]
+        there = of_masks.get(split, [masks / split]) if of_masks else [masks]
+        for one, other in _couples(here, there):
+            yield Folders(split, one or images / other.name, other or masks / one.name)
     if not of_images and not of_masks:
         yield Folders('', images, masks)
+
+
+def _by_split(folder: Path) -> dict[str, list[Path]]:
+    folders: dict[str, list[Path]] = {}
+    for split, path in split_folders(folder):
+        folders.setdefault(split, []).append(path)
+    return folders
+
+
+def _couples(
+    images: list[Path], masks: list[Path]
+) -> Iterator[tuple[Path | None, Path | None]]:
+    """Yield which folders of a split may belong together, None for a missing one.
+
+    Those of one name do, and with no others: both may hold an image 1.jpg.
+    """
+    shared = {path.name for path in images} & {path.name for path in masks}
+    rest_images = [path for path in images if path.name not in shared]
+    rest_masks = [path for path in masks if path.name not in shared]
+    masks_named = {path.name: path for path in masks}
+    yield from ((p, masks_named[p.name]) for p in images if p.name in shared)
+    yield from product(rest_images, rest_masks or masks or [None])
+    if not rest_images:
+        yield from product(images or [None], rest_masks)
+
+
+def unread_folders(images: Path) -> list[Fault]:
+    """Return a fault for each folder of images beside those of splits, loose ones too.
+
+    Args:
+        images: The folder that is divided; if it is not, all in it is read.
+    """
+    read = [path for _, path in split_folders(images)]
+    if not read:
+        return []
+    unread = [
+        path
+        for path in sorted(images.iterdir())
+        if path not in read and not path.name.startswith('.') and holds_masks(path)
+    ]
+    if any(map(is_image, images.iterdir())):
+        unread.append(images)
+    names = ', '.join(path.name for path in read)
+    message = f'has images that belong to no split, beside {names}: move them there, '
+    message += 'or away'
+    return [Fault('error', 'unread-folder', str(path), message) for path in unread]
 
 
 def pair(folders: Iterable[Folders]) -> tuple[list[Item], list[Fault]]:
@@ -73,16 +119,19 @@ def pair(folders: Iterable[Folders]) -> tuple[list[Item], list[Fault]]:
     items: list[Item] = []
     single: dict[Path, Folders] = {}
     paired: set[Path] = set()
-    used: set[tuple[Path, tuple[Path, str]]] = set()
+    used: dict[tuple[Path, tuple[Path, str]], Folders] = {}
     for here in folders:
         for image in list_images(here.images):
             below, stem = image.parent.relative_to(here.images), image.stem
             names = ((below, stem + suffix) for suffix in SUFFIXES)
             name = next((name for name in names if name in masks[here.masks]), None)
-            if name is not None:
+            owner = used.get((here.masks, name), here)
+            # A mask belongs to one of the images of its name in a split's folders.
+            mine = owner.split != here.split or owner.images == here.images
+            if name is not None and mine:
                 items.append(Item(image, masks[here.masks][name], here.split))
                 paired.add(image)
-                used.add((here.masks, name))
+                used[here.masks, name] = here
             elif here.split != 'test':
                 single[image] = here
     faults = []

@@ -13,6 +13,7 @@ from convnext_backbone.datasets.formats.layout import folder_named, split_folder
 from convnext_backbone.datasets.formats.mask_files import read_labels
 from convnext_backbone.datasets.formats.mask_legend import (
     Legend,
+    colours_of,
     legend_of_file,
     legend_of_numbers,
 )
@@ -23,6 +24,7 @@ from convnext_backbone.datasets.formats.mask_pairs import (
     holds_masks,
     pair,
     splits_of,
+    unread_folders,
 )
 from convnext_backbone.datasets.records import Fault, Item, Source
 
@@ -46,6 +48,9 @@ def find(root: Path) -> Source | None:
     if not folders:
         return None
     items, faults = pair(folders)
+    both = _both(root)
+    if both is not None:
+        faults += unread_folders(both[0])
     legend, more = _legend(root, items)
     return Source(
         format='masks',
@@ -89,7 +94,7 @@ def _legend(root: Path, items: list[Item]) -> tuple[Legend, list[Fault]]:
     masks = [item.annotation for item in items]
     class_file = find_class_file(root)
     if class_file is None:
-        return legend_of_numbers(root, find_numbers(masks, False), first=0)
+        return legend_of_numbers(root, find_numbers(masks, ()), first=0)
     entries = read_class_file(class_file)
-    found = find_numbers(masks, entries[0].colour is not None)
-    return legend_of_file(class_file, entries, found)
+    found = find_numbers(masks, colours_of(entries))
+    return legend_of_file(class_file, entries, found, len(masks))

@@ -14,8 +14,10 @@ from convnext_backbone.datasets.formats.layout import list_images
 from convnext_backbone.datasets.records import Fault, Instance
 from convnext_backbone.predictions import encode
 
-# One object: where it is in the file, its class, and how to read it.
-Objects = Iterable[tuple[str, str, Callable[[], object]]]
+# One object: where it is in the file, its class, and how to read it: supervision's
+# Detections of one object, and its polygon (x1, y1, ...) if it is but one.
+Read = Callable[[], tuple[object, list[float] | None]]
+Objects = Iterable[tuple[str, str, Read]]
 
 
 def read_objects(
@@ -24,8 +26,7 @@ def read_objects(
     """Read the objects of one image.
 
     Args:
-        objects: For each its id, its class, and a function that returns supervision's
-            ``Detections`` of one object.
+        objects: For each its id, its class, and a function that reads it.
         file: The annotation file, for messages.
         width: Of the image, in pixels.
         height: Likewise.
@@ -36,14 +37,16 @@ def read_objects(
     instances, faults = [], []
     for id, category, read in objects:
         try:
-            found = read()
+            found, polygon = read()
         except Exception as error:  # supervision raises whatever the content leads to
             message = f'cannot be read ({error}): correct it'
             faults.append(Fault('error', 'bad-annotation', str(file), message, id))
             continue
         box = tuple(map(float, found.xyxy[0]))
         instance = Instance(category, box, id)
-        if found.mask is not None:
+        if polygon is not None:
+            instance.segmentation = [[round(value, 2) for value in polygon]]
+        elif found.mask is not None:
             mask = np.asarray(found.mask[0])
             if mask.any():
                 instance.segmentation = encode(mask)
@@ -57,8 +60,12 @@ def read_objects(
 def size_fault(
     file: Path, stated: tuple[int, int], width: int, height: int
 ) -> list[Fault]:
-    """Compare the size that an annotation states with the image's own."""
-    if stated in ((width, height), (0, 0)):
+    """Compare the size that an annotation states (0: not) with the image's own."""
+    differs = any(
+        theirs and theirs != own
+        for theirs, own in zip(stated, (width, height), strict=True)
+    )
+    if not differs or 0 in (width, height):
         return []
     swapped = ' (turned by its EXIF orientation)' if stated == (height, width) else ''
     message = (
@@ -89,3 +96,12 @@ def missing_image(file: Path, image: str) -> Fault:
     """Return the fault of an annotation whose image is not there."""
     message = f'is for {image}, which does not exist: add the image or remove this file'
     return Fault('error', 'missing-image', str(file), message)
+
+
+def no_annotation(image: Path, what: str) -> Fault:
+    """Return the fault of an image without a file of its own, unlike others."""
+    message = (
+        f'has no {what}: it is taken as background, without any object; remove it if '
+        f'it was not annotated'
+    )
+    return Fault('warning', 'no-annotation', str(image), message)

@@ -1,24 +1,30 @@
 """Reads Pascal VOC's format: an xml file an image."""
 
 import functools
-from collections.abc import Iterator
-from pathlib import Path
+import re
+from pathlib import Path, PureWindowsPath
 from xml.etree.ElementTree import Element
+from xml.sax.saxutils import unescape
 
 from convnext_backbone.datasets.formats.layout import (
     folder_named,
     is_image,
+    list_files,
+    list_images,
     split_folders,
+    unread_folders,
 )
 from convnext_backbone.datasets.formats.per_image import (
     images_by_stem,
     missing_image,
+    no_annotation,
     read_objects,
     size_fault,
 )
 from convnext_backbone.datasets.records import Fault, Instance, Item, Source
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
+FILENAME = re.compile('<filename>([^<]+)</filename>')
 SPLITS = ('train', 'val', 'test')
 
 
@@ -31,17 +37,17 @@ def find(root: Path) -> Source | None:
     if not root.is_dir():
         return None
     items: list[Item] = []
-    faults: list[Fault] = []
     splits: list[str] = []
-    for split, annotations, images in _folders(root):
+    folders, faults = _folders(root)
+    for split, annotations, images in folders:
         found, more = _items(split, annotations, images)
         items += found
         faults += more
         splits.append(split)
-    lists = _lists(root)
+    lists, wrong = _lists(root)
     if lists:
         items, more = _divide(items, lists, root)
-        faults += more
+        faults += wrong + more
         splits = [split for split in SPLITS if split in lists.values()]
     if not items and not faults:
         return None
@@ -62,7 +68,7 @@ def read_item(
     from supervision.dataset.formats import pascal_voc  # takes a second to load
 
     if item.annotation is None:
-        return [], []
+        return [], [no_annotation(item.image, 'xml')]
     file = item.annotation
     try:
         root = ElementTree.parse(file).getroot()
@@ -72,7 +78,13 @@ def read_item(
             if size is None
             else (_number(size, 'width'), _number(size, 'height'))
         )
-    except (ElementTree.ParseError, OSError, ValueError) as error:
+    except (
+        ElementTree.ParseError,
+        LookupError,  # an unknown encoding
+        OSError,
+        OverflowError,  # a size of inf
+        ValueError,
+    ) as error:
         message = f'cannot be parsed ({error}): correct it, or remove it'
         return [], [Fault('error', 'bad-annotation', str(file), message)]
     faults = size_fault(file, stated, width, height)
@@ -103,29 +115,31 @@ def _read(pascal_voc, node: Element, size: tuple[int, int]):
     root = Element('annotation')
     root.append(node)
     masks = node.find('polygon') is not None
-    return pascal_voc.detections_from_xml_obj(root, [], size, force_masks=masks)[0]
+    return pascal_voc.detections_from_xml_obj(root, [], size, force_masks=masks)[
+        0
+    ], None
 
 
-def _folders(root: Path) -> Iterator[tuple[str, Path, Path]]:
-    """Yield (split, folder of xml files, folder of images)."""
+def _folders(root: Path) -> tuple[list[tuple[str, Path, Path]], list[Fault]]:
+    """Return (split, folder of xml files, folder of images); and those left out."""
     annotations = folder_named(root, 'annotations')
     images = folder_named(root, 'jpegimages', 'images')
     if annotations is not None and images is not None and _holds_xml(annotations):
         inner = [(s, f) for s, f in split_folders(annotations) if _holds_xml(f)]
         if not inner:
-            yield '', annotations, images
-        for split, folder in inner:
-            yield split, folder, images / folder.name
-        return
-    folders = [(split, folder) for split, folder in split_folders(root)]
-    for split, folder in (
-        folders if any(_pairs(f) for _, f in folders) else [('', root)]
-    ):
-        pair = _pairs(folder)
-        if pair:
-            yield split, *pair
-        elif split:
-            yield split, folder, folder
+            return [('', annotations, images)], []
+        files = list_files(annotations, '.xml')
+        faults = unread_folders(annotations, [f for _, f in inner], files)
+        return [(split, f, images / f.name) for split, f in inner], faults
+    folders = list(split_folders(root))
+    pairs = {folder: _pairs(folder) for _, folder in folders}
+    if not any(pairs.values()):
+        pair = _pairs(root)
+        return [('', *pair)] if pair else [], []
+    stems = {path.stem for path in list_images(root)}
+    files = [file for file in list_files(root, '.xml') if file.stem in stems]
+    faults = unread_folders(root, pairs, files)
+    return [(s, *(pairs[f] or (f, f))) for s, f in folders], faults
 
 
 def _pairs(folder: Path) -> tuple[Path, Path] | None:
@@ -138,7 +152,7 @@ def _pairs(folder: Path) -> tuple[Path, Path] | None:
 
 
 def _holds_xml(folder: Path) -> bool:
-    return next(folder.rglob('*.xml'), None) is not None
+    return bool(list_files(folder, '.xml'))
 
 
 def _items(
@@ -146,38 +160,62 @@ def _items(
 ) -> tuple[list[Item], list[Fault]]:
     found, faults = images_by_stem(images) if images.is_dir() else ({}, [])
     items = {stem: Item(path, None, split) for stem, path in found.items()}
-    for file in sorted(annotations.rglob('*.xml')):
-        stem = file.relative_to(annotations).with_suffix('').as_posix()
-        if stem not in items:
+    for file in list_files(annotations, '.xml'):
+        place = file.relative_to(annotations)
+        stem = place.with_suffix('').as_posix()
+        stated = place.with_name(_stated_name(file)).with_suffix('').as_posix()
+        item = items.get(stated) or items.get(stem)
+        if item is None:
             faults.append(missing_image(file, f'{images / stem}.jpg'))
+        elif item.annotation is not None:
+            message = f'is for {item.image}, as {item.annotation}: remove one'
+            faults.append(Fault('error', 'duplicate-image', str(file), message))
         else:
-            items[stem].annotation = file
+            item.annotation = file
     return list(items.values()), faults
 
 
-def _lists(root: Path) -> dict[str, str]:
-    """Return the split of each image that ImageSets/Main lists."""
+def _stated_name(file: Path) -> str:
+    """Return the name of the image that an xml states, else its own."""
+    with file.open(encoding='utf-8', errors='replace') as stream:
+        found = FILENAME.search(stream.read(1 << 12))
+    return (found and PureWindowsPath(unescape(found[1].strip())).name) or file.name
+
+
+def _lists(root: Path) -> tuple[dict[str, str], list[Fault]]:
+    """Return the split of each image that ImageSets/Main lists.
+
+    What is in trainval and not in val is for training, if there is no list of that.
+    """
     folder = root / 'ImageSets' / 'Main'
     splits: dict[str, str] = {}
-    names = [s for s in SPLITS if (folder / f'{s}.txt').is_file()]
-    if 'train' not in names and (folder / 'trainval.txt').is_file():
-        names = ['trainval', *names]
-    for name in names:
-        split = 'train' if name == 'trainval' else name
-        for line in (folder / f'{name}.txt').read_text(encoding='utf-8').splitlines():
-            words = line.split()
-            if words:
-                stem = words[0]
-                stem = stem.rsplit('.', 1)[0] if is_image(Path(stem)) else stem
-                splits.setdefault(stem, split)
-    return splits
+    faults = []
+    for split in SPLITS:
+        for stem in _stems(folder / f'{split}.txt'):
+            if splits.setdefault(stem, split) != split:
+                file = str(folder / f'{split}.txt')
+                message = f'lists {stem!r}, as {splits[stem]}.txt: take it out of one'
+                faults.append(Fault('error', 'in-two-splits', file, message, stem))
+    if not (folder / 'train.txt').is_file():
+        rest = {stem: 'train' for stem in _stems(folder / 'trainval.txt')}
+        splits = {**rest, **splits}
+    return splits, faults
+
+
+def _stems(file: Path) -> list[str]:
+    """Return the names that a list has, without suffixes; none without a file."""
+    if not file.is_file():
+        return []
+    lines = file.read_text(encoding='utf-8-sig', errors='replace').splitlines()
+    names = [line.split()[0] for line in lines if line.strip()]
+    return [n.rsplit('.', 1)[0] if is_image(Path(n)) else n for n in names]
 
 
 def _divide(
     items: list[Item], lists: dict[str, str], root: Path
 ) -> tuple[list[Item], list[Fault]]:
     """Keep the images that are listed, each in its split."""
-    by_stem = {item.image.stem: item for item in items}
+    by_stem = {(item.annotation or item.image).stem: item for item in items}
     kept, faults = [], []
     for stem, split in lists.items():
         if stem in by_stem:

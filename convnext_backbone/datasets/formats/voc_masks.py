@@ -13,6 +13,7 @@ from convnext_backbone.datasets.formats.mask_files import read_labels
 from convnext_backbone.datasets.formats.mask_legend import (
     NOT_NUMBERED,
     Legend,
+    colours_of,
     legend_of_file,
     make_legend,
 )
@@ -64,16 +65,11 @@ def _items(root: Path, images: Path, masks: Path) -> tuple[list[Item], list[Faul
     """Return the images with masks; and the images and masks with no other half."""
     image_of = {path.stem: path for path in list_images(images)}
     mask_of = {path.stem: path for path in list_images(masks)}
-    split_of: dict[str, str] = {}
     lists = root / 'ImageSets' / 'Segmentation'
-    for split in ('train', 'val', 'test'):
-        if (lists / f'{split}.txt').is_file():
-            text = (lists / f'{split}.txt').read_text(encoding='utf-8')
-            for name in text.split():
-                split_of.setdefault(name, split)
+    split_of, faults = _splits(lists)
     if not set(split_of.values()) - {'test'}:
         split_of = {**dict.fromkeys(mask_of, ''), **split_of}
-    items, faults = [], []
+    items = []
     for name, split in split_of.items():
         if name in image_of and name in mask_of:
             items.append(Item(image_of[name], mask_of[name], split))
@@ -91,13 +87,42 @@ def _items(root: Path, images: Path, masks: Path) -> tuple[list[Item], list[Faul
     return items, faults
 
 
+def _splits(lists: Path) -> tuple[dict[str, str], list[Fault]]:
+    """Return the split of each name in the lists; and the names in two of them.
+
+    Without a list train.txt, all of trainval.txt but what val.txt has is for training.
+    """
+    names: dict[str, list[str]] = {}
+    for split in ('train', 'val', 'test', 'trainval'):
+        if (lists / f'{split}.txt').is_file():
+            text = (lists / f'{split}.txt').read_text(encoding='utf-8')
+            names[split] = text.split()
+    trainval = names.pop('trainval', [])
+    if 'train' not in names:
+        others = set(names.get('val', ()))
+        names = {'train': [name for name in trainval if name not in others], **names}
+    split_of: dict[str, str] = {}
+    faults = []
+    for split, listed in names.items():
+        for name in listed:
+            other = split_of.setdefault(name, split)
+            if other != split:
+                file = lists / f'{split}.txt'
+                message = (
+                    f'{name} is in {other}.txt and in {split}.txt: take it out of one'
+                )
+                fault = Fault('error', 'in-two-splits', str(file), message, name)
+                faults.append(fault)
+    return split_of, faults
+
+
 def _legend(root: Path, items: list[Item]) -> tuple[Legend, list[Fault]]:
     class_file = find_class_file(root)
     if class_file is not None:
         entries = read_class_file(class_file)
-        coloured = entries[0].colour is not None
-        numbers = find_numbers([item.annotation for item in items], coloured)
-        return legend_of_file(class_file, entries, numbers)
+        masks = [item.annotation for item in items]
+        found = find_numbers(masks, colours_of(entries))
+        return legend_of_file(class_file, entries, found, len(masks))
 
     from mmseg.utils import get_classes, get_palette  # takes seconds to load
 

@@ -1,62 +1,86 @@
 """Reads YOLO's format: a text file an image, a line an object, box or polygon."""
 
 import functools
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
 from convnext_backbone.datasets.formats.layout import (
     folder_named,
+    list_files,
     list_images,
     split_folders,
 )
 from convnext_backbone.datasets.formats.per_image import images_by_stem, read_objects
+from convnext_backbone.datasets.formats.yolo_config import (
+    Part,
+    labels_of,
+    read_config,
+    stated_folders,
+)
 from convnext_backbone.datasets.records import Fault, Instance, Item, Source
 
 NAME_FILES = ('classes.txt', 'obj.names', 'classes.names', 'labels.txt')
-KEYS = {'train': 'train', 'val': 'val', 'valid': 'val', 'test': 'test'}
 
 
 def find(root: Path) -> Source | None:
     """Recognise a data set in YOLO's format.
 
     Raises:
-        ValueError: It has no class names, or ``data.yaml`` leads to no images.
+        ValueError: It has no class names or unclear ones, or ``data.yaml`` leads to no
+            images.
     """
     if not root.is_dir():
         return None
-    config = _config(root)
-    folders = list(_folders(root, config))
+    file, config = read_config(root)
+    stated, faults = stated_folders(file, config)
+    folders = stated or list(_folders(root, config))
     if not folders and config is None:
         return None
     if not folders:
         raise ValueError(
-            f'{root}/data.yaml: its train and val lead to no folder with images: give '
-            f'paths relative to the file, as train: images/train'
+            f'{file}: its train and val lead to no folder with images: give paths '
+            f'relative to the file, as train: images/train'
         )
-    if config is None and not any(_holds_labels(labels) for _, _, labels in folders):
+    if config is None and not any(_label_files(part.labels) for part in folders):
         return None
-    names = _names(root, config)
+    names = _names(root, file, config)
     items: list[Item] = []
-    faults: list[Fault] = []
-    for split, images, labels in folders:
-        found, more = images_by_stem(images)
+    for part in folders:
+        found, more = _items(part)
+        items += found
         faults += more
-        items += [Item(p, labels / f'{stem}.txt', split) for stem, p in found.items()]
-        for file in sorted(labels.rglob('*.txt')):
-            stem = file.relative_to(labels).with_suffix('').as_posix()
-            if stem not in found and file.name not in NAME_FILES:
-                message = (
-                    f'there is no image {images / stem}.jpg (or another suffix): add '
-                    f'it, or remove this file'
-                )
-                faults.append(Fault('error', 'missing-image', str(file), message))
     if not items and not faults:
         return None
-    splits = tuple(dict.fromkeys(split for split, _, _ in folders if split))
+    splits = tuple(dict.fromkeys(part.split for part in folders if part.split))
     read = functools.partial(read_item, names)
     return Source('yolo', 'det', root, items, names, read, faults=faults, splits=splits)
+
+
+def _items(part: Part) -> tuple[list[Item], list[Fault]]:
+    """Return the images of a part with their label files, and what has no image."""
+    if part.listed is not None:
+        places = [labels_of(path).with_suffix('.txt') for path in part.listed]
+        capitals = [file.with_suffix('.TXT') for file in places]
+        files = [b if b.is_file() else a for a, b in zip(places, capitals, strict=True)]
+        parts = zip(part.listed, files, strict=True)
+        return [Item(path, file, part.split) for path, file in parts], []
+    found, faults = images_by_stem(part.images)
+    files = {
+        file.relative_to(part.labels).with_suffix('').as_posix(): file
+        for file in _label_files(part.labels)
+    }
+    items = [
+        Item(path, files.pop(stem, part.labels / f'{stem}.txt'), part.split)
+        for stem, path in found.items()
+    ]
+    for stem, file in files.items():
+        message = (
+            f'there is no image {part.images / stem}.jpg (or another suffix): add it, '
+            f'or remove this file'
+        )
+        faults.append(Fault('error', 'missing-image', str(file), message))
+    return items, faults
 
 
 def read_item(
@@ -78,8 +102,8 @@ def read_item(
             continue
         id = f'line {number}'
         try:
-            label = int(float(words[0]))
-        except (ValueError, OverflowError):
+            label = int(words[0])
+        except ValueError:
             message = f'{line.strip()!r} does not begin with the number of a class'
             faults.append(Fault('error', 'bad-annotation', str(file), message, id))
             continue
@@ -90,103 +114,86 @@ def read_item(
             )
             faults.append(Fault('error', 'unknown-category', str(file), message, id))
             continue
-        objects.append((id, names[label], _reader(yolo, line, (width, height))))
+        read = functools.partial(_read, yolo, line, (width, height))
+        objects.append((id, names[label], read))
     instances, more = read_objects(objects, file, width, height)
     return instances, faults + more
 
 
-def _reader(yolo, line: str, size: tuple[int, int]):
-    polygon = len(line.split()) > 6
-    return functools.partial(
-        yolo.yolo_annotations_to_detections, [line], size, with_masks=polygon
-    )
+def _read(yolo, line: str, size: tuple[int, int]):
+    found = yolo.yolo_annotations_to_detections([line], size, with_masks=False)
+    values = [float(word) for word in line.split()[1:]]
+    if len(values) < 6:
+        return found, None
+    return found, [value * size[i % 2] for i, value in enumerate(values)]
 
 
 def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding='utf-8', errors='replace').splitlines()
+    return file.read_text(encoding='utf-8-sig', errors='replace').splitlines()
 
 
-def _config(root: Path) -> dict | None:
-    """Return data.yaml's content, None if there is none that states names."""
-    for file in sorted([*root.glob('*.yaml'), *root.glob('*.yml')]):
-        try:
-            content = yaml.safe_load(file.read_text(encoding='utf-8'))
-        except yaml.YAMLError as error:
-            raise ValueError(f'{file} is not valid YAML: {error}') from error
-        if isinstance(content, dict) and 'names' in content:
-            return content
-    return None
-
-
-def _names(root: Path, config: dict | None) -> tuple[str, ...]:
-    if config is not None:
+def _names(root: Path, file: Path, config: dict | None) -> tuple[str, ...]:
+    if config is None:
+        file, names = _names_by_line(root)
+    else:
         names = config['names']
-        if isinstance(names, dict):
-            numbers = sorted(names)
-            if numbers != list(range(len(numbers))):
-                raise ValueError(
-                    f'{root}/data.yaml: names must be numbered 0, 1, 2, ..., they are '
-                    f'{numbers}'
-                )
-            names = [names[number] for number in numbers]
-        if not isinstance(names, list) or not names:
-            raise ValueError(f'{root}/data.yaml: names must be a list, got {names!r}')
-        return tuple(map(str, names))
+    if isinstance(names, dict):
+        if set(names) != set(range(len(names))):
+            raise ValueError(
+                f'{file}: names must be numbered 0, 1, 2, ..., they are {list(names)}'
+            )
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise ValueError(f'{file}: names must be a list, got {names!r}')
+    names = tuple(map(str, names))
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f'{file}: names has {twice[0]!r} more than once: give each class its own'
+        )
+    return names
+
+
+def _names_by_line(root: Path) -> tuple[Path, list[str]]:
+    """Return the file of class names, one a line, and the names."""
     for folder in (root, folder_named(root, 'labels') or root):
         for name in NAME_FILES:
-            if (folder / name).is_file():
-                lines = (line.strip() for line in _lines(folder / name))
-                return tuple(filter(None, lines))
+            file = folder / name
+            if file.is_file():
+                names = [
+                    line.strip()
+                    for line in '\n'.join(_lines(file)).rstrip().split('\n')
+                ]
+                if '' in names and any(names):
+                    raise ValueError(
+                        f'{file}: line {names.index("") + 1} is blank, and each line '
+                        f'is a class: remove it, or name the class'
+                    )
+                return file, list(filter(None, names))
     raise ValueError(
         f'{root} looks like YOLO data, but nothing states the class names: add '
         f'data.yaml with names, or classes.txt with one name a line'
     )
 
 
-def _folders(root: Path, config: dict | None) -> Iterator[tuple[str, Path, Path]]:
-    """Yield (split, folder of images, folder of labels)."""
-    stated = list(_stated(root, config or {}))
-    if stated:
-        yield from stated
-        return
+def _folders(root: Path, config: dict | None) -> Iterator[Part]:
+    """Yield the usual folders of images and labels."""
     images, labels = folder_named(root, 'images'), folder_named(root, 'labels')
     if images is not None and labels is not None:
-        splits = dict(split_folders(images))
-        if not splits:
-            yield '', images, labels
-        for split, folder in splits.items():
-            yield split, folder, labels / folder.name
+        inner = list(split_folders(images))
+        if not inner:
+            yield Part('', images, labels)
+        for split, folder in inner:
+            yield Part(split, folder, labels / folder.name)
         return
     inner = list(split_folders(root))
     for split, folder in inner:
         images, labels = folder_named(folder, 'images'), folder_named(folder, 'labels')
         if images is not None and labels is not None:
-            yield split, images, labels
+            yield Part(split, images, labels)
     if config is not None and not inner and list_images(root):
-        yield '', root, root  # labels beside the images
+        yield Part('', root, root)  # labels beside the images
 
 
-def _stated(root: Path, config: dict) -> Iterator[tuple[str, Path, Path]]:
-    """Yield the folders that data.yaml states."""
-    base = root / str(config.get('path') or '.')
-    for key, split in KEYS.items():
-        places = config.get(key) or []
-        for place in places if isinstance(places, list) else [places]:
-            candidates = [base / place, root / place, root / str(place).lstrip('./')]
-            images = next((p for p in candidates if p.is_dir()), None)
-            if images is not None:
-                yield split, images.resolve(), labels_of(images.resolve())
-
-
-def labels_of(images: Path) -> Path:
-    """Return the folder of labels: 'labels' for the last 'images' in the path."""
-    parts = list(images.parts)
-    for i in reversed(range(len(parts))):
-        if parts[i].lower() == 'images':
-            return Path(*parts[:i], 'labels', *parts[i + 1 :])
-    return images
-
-
-def _holds_labels(folder: Path) -> bool:
-    files = (file for file in folder.rglob('*.txt') if file.name not in NAME_FILES)
-    return next(files, None) is not None
+def _label_files(folder: Path) -> list[Path]:
+    return [file for file in list_files(folder, '.txt') if file.name not in NAME_FILES]
