@@ -51,6 +51,10 @@ def data_name(cfg: Config) -> str:
     """Return the name of the folder that the training data is in."""
     for dataset in iter_datasets(cfg.get('train_dataloader')):
         root = dataset.get('data_root') or cfg.get('data_root')
+        for prefix in (dataset.get('data_prefix') or {}).values():
+            if Path(prefix).is_absolute():  # the images are not where the rest is
+                root = prefix
+                break
         if root:
             return Path(root).name
         return dataset.get('type', 'data')
