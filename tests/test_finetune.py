@@ -80,6 +80,7 @@ def test_a_detector_goes_on_where_it_was(demo, tmp_path, own_cache):
     assert checkpoints(work_dir) == before
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_left_alone(trained, monkeypatch):
     command, work_dir = trained
     before = tree(work_dir)
@@ -88,6 +89,7 @@ def test_a_finished_training_is_left_alone(trained, monkeypatch):
     assert tree(work_dir) == before
 
 
+@pytest.mark.slow
 def test_the_config_is_the_users_to_edit(trained):
     _, work_dir = trained
     config = work_dir / 'config.py'
@@ -102,6 +104,7 @@ def test_the_config_is_the_users_to_edit(trained):
     assert run['peak_memory_mb'] > 100
 
 
+@pytest.mark.slow
 def test_another_command_does_not_touch_a_work_dir(trained, capsys):
     command, work_dir = trained
     before = tree(work_dir)
