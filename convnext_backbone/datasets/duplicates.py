@@ -8,6 +8,7 @@ from convnext_backbone.datasets.records import Record
 
 ALIKE = 0.995  # least correlation of two thumbnails
 BLOCK = 4096  # images compared at a time
+NEIGHBOURS = 8
 LEVELS = 0.03  # most difference of mean and deviation, of the whole range
 FLAT = 4.0  # standard deviation, grey levels; a flatter picture is like any other
 
@@ -56,7 +57,10 @@ def _structured(records: list[Record]) -> list[Record]:
 def _alike(
     first: list[Record], second: list[Record]
 ) -> Iterator[tuple[int, int, float]]:
-    """Yield the places of two images that are alike, and how much."""
+    """Yield the places of two images that are alike, and how much.
+
+    Only the nearest few of each block: in a film every image is like every other.
+    """
     if not first or not second:
         return
     first_vectors, first_levels = _vectors(first)
@@ -64,9 +68,13 @@ def _alike(
     for a in range(0, len(first), BLOCK):
         for b in range(0, len(second), BLOCK):
             score = first_vectors[a : a + BLOCK] @ second_vectors[b : b + BLOCK].T
-            for i, j in zip(*np.nonzero(score >= ALIKE), strict=True):
-                levels = first_levels[a + i] - second_levels[b + j]
-                if np.abs(levels).max() <= LEVELS:
+            for i in np.flatnonzero((score >= ALIKE).any(axis=1)):
+                found = np.flatnonzero(score[i] >= ALIKE)
+                if len(found) > NEIGHBOURS:
+                    best = np.argpartition(-score[i, found], NEIGHBOURS - 1)
+                    found = found[best[:NEIGHBOURS]]
+                levels = first_levels[a + i] - second_levels[b + found]
+                for j in found[np.abs(levels).max(axis=1) <= LEVELS]:
                     yield int(a + i), int(b + j), float(score[i, j])
 
 
