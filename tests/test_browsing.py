@@ -1,12 +1,13 @@
 """The sheet of images beside their augmented samples shows what the model gets."""
 
-import importlib.util
+import functools
 import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import test_tools
 import torch
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement, PixelData
@@ -16,7 +17,7 @@ from convnext_backbone.browsing import browse
 from convnext_backbone.data import make_demo_data
 from convnext_backbone.visualize import GAP
 
-TOOL = Path(__file__).parents[1] / 'tools' / 'browse_dataset.py'
+tool = functools.partial(test_tools.tool, 'browse_dataset')
 DET = 'det/cascade_convnext_atto_demo'
 SEG = 'seg/upernet_convnext_atto_demo'
 HEADER = 28
@@ -27,13 +28,6 @@ LOAD = [
 PACK = dict(type='PackDetInputs')
 FLIP = dict(type='RandomFlip', prob=1.0)
 RED = (0, 0, 255)  # BGR
-
-
-def tool(*argv: object) -> int:
-    spec = importlib.util.spec_from_file_location('browse_dataset', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return cli.run(lambda: module.main([str(a) for a in argv]))
 
 
 @pytest.fixture(scope='module')

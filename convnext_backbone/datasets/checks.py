@@ -7,8 +7,6 @@ from pathlib import Path
 from convnext_backbone.datasets.duplicates import near_duplicates
 from convnext_backbone.datasets.records import Fault, Record, Source
 
-IGNORED = 0  # label of the pixels that do not count, ADE20K's numbering
-
 
 def find_faults(
     source: Source, records: Sequence[Record], classes: Sequence[str] | None = None
@@ -41,7 +39,7 @@ def check_splits(source: Source, records: Sequence[Record]) -> list[Fault]:
     what = 'object' if source.task == 'det' else 'labelled pixel'
     faults = []
     images = Counter(record.split for record in records)
-    found = Counter(r.split for r in records if r.instances or set(r.pixels) - {0})
+    found = Counter(r.split for r in records if r.instances or r.labels)
     if not images:
         message = 'holds no image with annotations'
         return [Fault('error', 'empty-split', str(source.root), message)]

@@ -88,6 +88,11 @@ class Record:
     faults: list[Fault] = field(default_factory=list)
     thumbnail: np.ndarray | None = None
 
+    @property
+    def labels(self) -> set[int]:
+        """Return the labels of its pixels, without that of ignored ones."""
+        return set(self.pixels) - {0}
+
 
 @dataclass
 class Source:

@@ -50,7 +50,7 @@ def _group(records: list[Record]) -> Group:
     classes: set[object] = set()
     for record in records:
         classes |= {instance.category for instance in record.instances}
-        classes |= set(record.pixels) - {0}
+        classes |= record.labels
     return Group(records, classes or {None})
 
 

@@ -38,7 +38,7 @@ def statistics(source: Source, records: Sequence[Record]) -> dict:
         objects = [i for record in part for i in record.instances if not i.crowd]
         entry = {
             'images': len(part),
-            'empty': sum(not r.instances and not set(r.pixels) - {0} for r in part),
+            'empty': sum(not r.instances and not r.labels for r in part),
             'per_class': {name: counts[split][name] for name in classes},
         }
         if source.task == 'det':

@@ -65,14 +65,7 @@ def data(plan: Plan) -> str:
     )
     return assignments(
         {
-            'image_scale': recipe.scale,
-            'train_pipeline': train,
-            'test_pipeline': test,
-            'train_dataloader': dict(
-                batch_size=plan.base.train_dataloader.batch_size, dataset=train_set
-            ),
-            'val_dataloader': dict(dataset=val_set),
-            'test_dataloader': Expression('val_dataloader'),
+            **plan.loaders(train, test, train_set, val_set),
             'val_evaluator': dict(_delete_=True, **evaluator),
             'test_evaluator': Expression('val_evaluator'),
         }

@@ -6,6 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from convnext_backbone.datasets.cache import Converted
+from convnext_backbone.finetuning.code import Expression
 from convnext_backbone.finetuning.recipe import Recipe
 
 
@@ -46,3 +47,15 @@ class Plan:
             if step.get('type') == 'RandomFlip':
                 return dict(step)
         return dict(type='RandomFlip', prob=0.5)
+
+    def loaders(self, train: list, test: list, train_set: dict, val_set: dict) -> dict:
+        """Return what a config states of pipelines and data sets, its scale first."""
+        batch = self.base.train_dataloader.batch_size
+        return {
+            'image_scale': self.recipe.scale,
+            'train_pipeline': train,
+            'test_pipeline': test,
+            'train_dataloader': dict(batch_size=batch, dataset=train_set),
+            'val_dataloader': dict(dataset=val_set),
+            'test_dataloader': Expression('val_dataloader'),
+        }

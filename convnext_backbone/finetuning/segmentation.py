@@ -74,18 +74,7 @@ def data(plan: Plan) -> str:
         common, ann_file='train.txt', pipeline=Expression('train_pipeline')
     )
     val_set = dict(common, ann_file='val.txt', pipeline=Expression('test_pipeline'))
-    text = assignments(
-        {
-            'image_scale': recipe.scale,
-            'train_pipeline': train,
-            'test_pipeline': test,
-            'train_dataloader': dict(
-                batch_size=plan.base.train_dataloader.batch_size, dataset=train_set
-            ),
-            'val_dataloader': dict(dataset=val_set),
-            'test_dataloader': Expression('val_dataloader'),
-        }
-    )
+    text = assignments(plan.loaders(train, test, train_set, val_set))
     return text + (TTA if plan.base.get('tta_ratios') else '')
 
 

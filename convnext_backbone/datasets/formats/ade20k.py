@@ -1,6 +1,5 @@
 """Recognises ADE20K's layout: index masks where 0 is unlabelled, 1 the first class."""
 
-from functools import partial
 from pathlib import Path
 
 from convnext_backbone.datasets.formats.class_files import (
@@ -9,7 +8,7 @@ from convnext_backbone.datasets.formats.class_files import (
     read_class_file,
 )
 from convnext_backbone.datasets.formats.layout import folder_named
-from convnext_backbone.datasets.formats.mask_files import read_labels
+from convnext_backbone.datasets.formats.mask_files import mask_source
 from convnext_backbone.datasets.formats.mask_legend import (
     IGNORED,
     Legend,
@@ -55,16 +54,13 @@ def find(root: Path) -> Source | None:
     parts = list(divide(*folders))
     items, faults = pair(parts)
     legend, more = _legend(root, items)
-    return Source(
-        format='ade20k',
-        task='seg',
-        root=root,
-        items=items,
-        classes=legend.classes,
-        read_labels=partial(read_labels, legend=legend),
-        palette=legend.palette,
-        faults=faults + unread_folders(folders[0]) + more,
-        splits=splits_of(parts),
+    return mask_source(
+        'ade20k',
+        root,
+        items,
+        legend,
+        faults + unread_folders(folders[0]) + more,
+        splits_of(parts),
     )
 
 

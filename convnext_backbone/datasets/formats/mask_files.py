@@ -1,13 +1,14 @@
 """Reads masks: pictures that hold the class of each pixel, as number or as colour."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from convnext_backbone.datasets.formats.mask_legend import Legend, pack
-from convnext_backbone.datasets.records import Fault, Item
+from convnext_backbone.datasets.records import Fault, Item, Source
 
 NO_LABEL = 255  # in a table: stands for no class and not for ignored pixels
 NUMBER_MODES = {'1', 'L', 'P', 'LA', 'PA', 'I', 'I;16', 'I;16L', 'I;16B', 'I;16N'}
@@ -158,3 +159,25 @@ def _listing(names: Iterable[str], counts: np.ndarray) -> str:
     text = ', '.join(f'{names[i]} in {counts[i]} pixels' for i in order[:SHOWN])
     rest = len(names) - SHOWN
     return text if rest <= 0 else f'{text}, and {rest} more'
+
+
+def mask_source(
+    format: str,
+    root: Path,
+    items: list[Item],
+    legend: Legend,
+    faults: list[Fault],
+    splits: Sequence[str] = (),
+) -> Source:
+    """Return a data set of masks that a legend explains."""
+    return Source(
+        format=format,
+        task='seg',
+        root=root,
+        items=items,
+        classes=legend.classes,
+        read_labels=partial(read_labels, legend=legend),
+        palette=legend.palette,
+        faults=faults,
+        splits=tuple(splits),
+    )

@@ -1,7 +1,6 @@
 """Recognises any other pair of folders: images, and masks of the same names."""
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from convnext_backbone.datasets.formats import ade20k, voc_masks
@@ -10,7 +9,7 @@ from convnext_backbone.datasets.formats.class_files import (
     read_class_file,
 )
 from convnext_backbone.datasets.formats.layout import folder_named, split_folders
-from convnext_backbone.datasets.formats.mask_files import read_labels
+from convnext_backbone.datasets.formats.mask_files import mask_source
 from convnext_backbone.datasets.formats.mask_legend import (
     Legend,
     colours_of,
@@ -52,17 +51,7 @@ def find(root: Path) -> Source | None:
     if both is not None:
         faults += unread_folders(both[0])
     legend, more = _legend(root, items)
-    return Source(
-        format='masks',
-        task='seg',
-        root=root,
-        items=items,
-        classes=legend.classes,
-        read_labels=partial(read_labels, legend=legend),
-        palette=legend.palette,
-        faults=faults + more,
-        splits=splits_of(folders),
-    )
+    return mask_source('masks', root, items, legend, faults + more, splits_of(folders))
 
 
 def _folders(root: Path) -> Iterator[Folders]:

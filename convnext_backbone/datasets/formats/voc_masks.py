@@ -1,6 +1,5 @@
 """Recognises Pascal VOC's layout of semantic segmentation, which CVAT exports too."""
 
-from functools import partial
 from pathlib import Path
 
 from convnext_backbone.datasets.formats.class_files import (
@@ -9,7 +8,7 @@ from convnext_backbone.datasets.formats.class_files import (
     read_class_file,
 )
 from convnext_backbone.datasets.formats.layout import folder_named, list_images
-from convnext_backbone.datasets.formats.mask_files import read_labels
+from convnext_backbone.datasets.formats.mask_files import mask_source
 from convnext_backbone.datasets.formats.mask_legend import (
     NOT_NUMBERED,
     Legend,
@@ -49,16 +48,7 @@ def find(root: Path) -> Source | None:
         return None
     items, faults = _items(root, *folders)
     legend, more = _legend(root, items)
-    return Source(
-        format='voc-masks',
-        task='seg',
-        root=root,
-        items=items,
-        classes=legend.classes,
-        read_labels=partial(read_labels, legend=legend),
-        palette=legend.palette,
-        faults=faults + more,
-    )
+    return mask_source('voc-masks', root, items, legend, faults + more)
 
 
 def _items(root: Path, images: Path, masks: Path) -> tuple[list[Item], list[Fault]]:
