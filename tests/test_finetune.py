@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from test_tools import TOOLS, tool
 
 from convnext_backbone.data import make_demo_data
@@ -33,6 +34,7 @@ def demo(tmp_path_factory) -> Path:
 def own_cache(monkeypatch, tmp_path) -> Path:
     monkeypatch.setenv('CONVNEXT_HOME', str(tmp_path / 'home'))
     monkeypatch.chdir(tmp_path)
+    MMLogger._instance_dict.clear()  # the last test's writes to a stream that is closed
     return tmp_path / 'home' / 'datasets'
 
 
