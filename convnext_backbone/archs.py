@@ -1,7 +1,7 @@
 """The published archs, and which arguments of the backbone are valid."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 ARCHS: dict[str, dict[str, tuple[int, ...]]] = {
     'atto': dict(depths=(2, 2, 6, 2), channels=(40, 80, 160, 320)),
@@ -107,6 +107,15 @@ def check_frozen_stages(frozen_stages: int, num_stages: int) -> None:
         raise ValueError(
             f'frozen_stages={frozen_stages!r}: expected an integer from -1 (none '
             f'frozen) to {num_stages}, the number of stages of this arch'
+        )
+
+
+def check_with_cp(with_cp: object, levels: Collection[bool | str]) -> None:
+    """Raise ValueError unless ``with_cp`` is one of the ``levels`` of recomputation."""
+    if not isinstance(with_cp, bool | str) or with_cp not in levels:
+        raise ValueError(
+            f'with_cp={with_cp!r}: expected one of {", ".join(map(repr, levels))}, '
+            f'from no recomputation to the most'
         )
 
 

@@ -6,21 +6,24 @@ LayerNorm or a linear layer is a view and never a copy.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule, PretrainedInit
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from convnext_backbone.archs import (
     ARCHS,
     check_arguments,
     check_frozen_stages,
+    check_with_cp,
     parse_arch,
     parse_out_indices,
 )
+from convnext_backbone.block_function import KEPT, BlockWeights, residual_block
+from convnext_backbone.depthwise import depthwise_conv2d
 from convnext_backbone.registry import MODELS
 
 __all__ = ['ARCHS', 'GRN', 'Block', 'ConvNeXt', 'LayerNorm2d']
@@ -82,7 +85,7 @@ class Block(nn.Module):
         drop_path_rate: Probability that a sample skips the branch in training.
         layer_scale_init_value: Start of ``gamma``; 0 leaves layer scale out.
         use_grn: V2's GRN on the hidden activations.
-        with_cp: Recompute the branch in backward instead of storing it.
+        with_cp: What backward recomputes, see :class:`ConvNeXt`.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class Block(nn.Module):
         drop_path_rate: float = 0.0,
         layer_scale_init_value: float = 1.0,
         use_grn: bool = False,
-        with_cp: bool = False,
+        with_cp: bool | str = 'selective',
     ) -> None:
         super().__init__()
         self.dwconv = nn.Conv2d(
@@ -112,52 +115,75 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        if not (self.training and self.drop_path_rate > 0):
-            return x + self.residual(x)
-        keep_prob = 1 - self.drop_path_rate
-        # Drawn on the CPU: the kept samples are then known without a device sync.
-        kept = torch.rand(len(x)) < keep_prob  # (N,)
-        if torch.compiler.is_compiling():  # shapes may not depend on the draw
-            scale = kept.to(x.device, x.dtype).view(-1, 1, 1, 1) / keep_prob
-            return x + self.residual(x) * scale
-        # A dropped sample needs no computation. With none kept the branch runs on
-        # an empty batch, which gives every parameter the zero gradient DDP awaits.
-        index = kept.nonzero().squeeze(1).to(x.device, non_blocking=True)
-        # index_select returns plain layout: select from (N, H, W, C) and go back.
-        chosen = x.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
-        branch = self.residual(chosen)
-        return x.index_add(0, index, branch.to(x.dtype), alpha=1 / keep_prob)
+        if torch.jit.is_tracing() or (torch.compiler.is_compiling() and _say_plain()):
+            return self.formula(x)
+        if not self._drops():
+            return residual_block(x, self.weights(), range(len(x)), 1, self.with_cp)
+        kept = self._draw(len(x)).nonzero().flatten().tolist()
+        scale = 1 / (1 - self.drop_path_rate)
+        return residual_block(x, self.weights(), kept, scale, self.with_cp)
 
-    def residual(self, x: Tensor) -> Tensor:
-        """The branch's output, (N, C, H, W), recomputed in backward if asked."""
-        if self.with_cp and torch.is_grad_enabled() and len(x):
-            return checkpoint(self.branch, x, use_reentrant=False)
-        return self.branch(x)
+    def formula(self, x: Tensor) -> Tensor:
+        """The same in plain terms, for whatever follows or transforms operations.
+
+        Its shapes do not depend on what drop path draws.
+        """
+        if not self._drops():
+            return x + self.branch(x)
+        scales = self._draw(len(x)) / (1 - self.drop_path_rate)
+        return x + self.branch(x) * scales.to(x.device, x.dtype).view(-1, 1, 1, 1)
+
+    def _drops(self) -> bool:
+        return self.training and self.drop_path_rate > 0
+
+    def _draw(self, samples: int) -> Tensor:
+        """Draw which samples keep the branch.
+
+        On the CPU, for the kept samples are then known without a device sync.
+        """
+        return torch.rand(samples) < 1 - self.drop_path_rate
+
+    def weights(self) -> BlockWeights:
+        """The parameters as the block function takes them."""
+        grn = self.grn
+        return BlockWeights(
+            self.dwconv.weight,
+            self.dwconv.bias,
+            self.norm.weight,
+            self.norm.bias,
+            self.pwconv1.weight,
+            self.pwconv1.bias,
+            self.pwconv2.weight,
+            self.pwconv2.bias,
+            self.gamma,
+            None if grn is None else grn.gamma,
+            None if grn is None else grn.beta,
+        )
 
     def branch(self, x: Tensor) -> Tensor:
         """Everything between the block's input and the addition to it."""
-        x = self.dwconv(x)
+        x = depthwise_conv2d(x, self.dwconv.weight, self.dwconv.bias)
         x = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
         x = F.gelu(self.pwconv1(self.norm(x)))
         if self.grn is not None:
             x = self.grn(x)
-        if self.gamma is None:
-            x = self.pwconv2(x)
-        elif _computes_in_fp16(x):  # gamma W would underflow: 1e-6 * 0.02 is 0
-            x = self.gamma * self.pwconv2(x)
-        else:
-            # gamma * (W h + b) = (gamma W) h + gamma b: scaling the weights costs
-            # no pass over the activations and saves no tensor of their size.
-            weight, bias = self.pwconv2.weight, self.pwconv2.bias
-            x = F.linear(x, self.gamma[:, None] * weight, self.gamma * bias)
+        x = self.pwconv2(x)
+        if self.gamma is not None:
+            x = self.gamma * x
         return x.permute(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
 
 
-def _computes_in_fp16(x: Tensor) -> bool:
-    device = x.device.type
-    if torch.is_autocast_enabled(device):
-        return torch.get_autocast_dtype(device) == torch.float16
-    return x.dtype == torch.float16
+@torch.compiler.assume_constant_result
+def _say_plain() -> bool:
+    _log_once(
+        'torch.compile: the blocks run by their plain formula, with_cp has no effect'
+    )
+    return True
+
+
+@cache
+def _log_once(message: str) -> None:
+    MMLogger.get_current_instance().info(message)
 
 
 @MODELS.register_module()
@@ -178,8 +204,10 @@ class ConvNeXt(BaseModule):
         kernel_size: Side of the depthwise kernels, odd.
         frozen_stages: As in mmdet's ResNet: -1 freezes nothing, 0 the stem, k the
             stem and the first k stages with their downsampling and their ``norm{i}``.
-        with_cp: Recompute the blocks' activations in backward (less memory, more
-            time, the same outputs and gradients).
+        with_cp: What the blocks recompute in backward, to the same gradients: False
+            nothing; 'selective' LayerNorm and GELU; 'hidden' the first linear too;
+            True all but their inputs. They keep 11, 6, 2 and 1 times the size of a
+            block's input. 'selective' takes no longer than False on a CPU.
         init_cfg: mmengine's initialisation config. Without one the published
             initialisation is drawn (truncated normal of std 0.02, zero biases).
             ``dict(type='convnext_backbone.Checkpoint', source=...)`` loads pretrained
@@ -204,7 +232,7 @@ class ConvNeXt(BaseModule):
         use_grn: bool = False,
         kernel_size: int = 7,
         frozen_stages: int = -1,
-        with_cp: bool = False,
+        with_cp: bool | str = 'selective',
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg=init_configs(init_cfg))
@@ -214,6 +242,7 @@ class ConvNeXt(BaseModule):
             in_channels, drop_path_rate, layer_scale_init_value, kernel_size
         )
         check_frozen_stages(frozen_stages, len(self.depths))
+        check_with_cp(with_cp, KEPT)
         self.frozen_stages = frozen_stages
         self.out_channels = tuple(self.channels[i] for i in self.out_indices)
 

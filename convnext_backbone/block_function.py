@@ -1,0 +1,489 @@
+"""A ConvNeXt block's forward and backward pass, written by hand.
+
+The numbers are those of the plain formula, ``Block.formula``, which is what PyTorch
+differentiates where this cannot run. What is saved here:
+
+- Samples that drop path drops are not computed, and the others not copied.
+- The 4C-wide hidden activations are made and used a few rows at a time, in buffers
+  that stay in the processor's cache and that the allocator need not fetch from the
+  operating system, which on a CPU costs more than computing what is in them.
+- Layer scale and drop path's factor enter in the addition of the residual. The
+  gradient of layer scale follows from that of the second linear, so that the block's
+  output need not be kept.
+- The cheap results (LayerNorm, GELU) or more are recomputed in backward, see
+  :data:`KEPT`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from convnext_backbone.cpu_linear import linear, linear_gelu
+from convnext_backbone.depthwise import convolve, input_gradient, weight_gradient
+
+# What is kept for backward at each level of `with_cp`; the rest is recomputed there.
+# The block's input is always kept. Of C channels, conv and norm have C, the others 4C.
+KEPT: dict[bool | str, frozenset[str]] = {
+    False: frozenset({'conv', 'norm', 'linear', 'gelu'}),
+    'selective': frozenset({'conv', 'linear'}),
+    'hidden': frozenset({'conv'}),
+    True: frozenset(),
+}
+NORM_EPS = 1e-6
+GRN_EPS = 1e-6
+
+# Bytes of hidden activations made at a time.
+CHUNK_BYTES = {'cpu': 8 << 20}
+DEFAULT_CHUNK_BYTES = 64 << 20
+
+
+class BlockWeights(NamedTuple):
+    """The parameters of a block; shapes for C channels and kernels of side K."""
+
+    conv_weight: Tensor  # (C, 1, K, K)
+    conv_bias: Tensor  # (C,)
+    norm_weight: Tensor | None  # (C,)
+    norm_bias: Tensor | None  # (C,)
+    weight1: Tensor  # (4C, C)
+    bias1: Tensor  # (4C,)
+    weight2: Tensor  # (C, 4C)
+    bias2: Tensor  # (C,)
+    gamma: Tensor | None  # (C,), layer scale
+    grn_gamma: Tensor | None  # (4C,)
+    grn_beta: Tensor | None  # (4C,)
+
+
+class _Chunk(NamedTuple):
+    """Some rows, of those of the kept samples (inner) and of all samples (outer)."""
+
+    inner: slice
+    outer: slice
+
+
+class _Rows(NamedTuple):
+    """What a chunk's rows become on their way to the second linear."""
+
+    normed: Tensor | None = None  # (R, C)
+    mean: Tensor | None = None  # (R, 1)
+    rstd: Tensor | None = None  # (R, 1)
+    hidden: Tensor | None = None  # (R, 4C)
+    active: Tensor | None = None  # (R, 4C)
+
+    def keep(self, parts: frozenset[str]) -> '_Rows':
+        norm = self[:3] if 'norm' in parts else (None, None, None)
+        return _Rows(
+            *norm,
+            self.hidden if 'linear' in parts else None,
+            self.active if 'gelu' in parts else None,
+        )
+
+
+def residual_block(
+    x: Tensor,
+    weights: BlockWeights,
+    kept: Sequence[int],
+    scale: float,
+    with_cp: bool | str,
+) -> Tensor:
+    """Add a block's branch, times ``scale``, to the kept samples.
+
+    Differentiable once. Under autocast the branch computes in its dtype, LayerNorm's
+    and GRN's statistics in fp32; the result has the dtype of ``x``.
+
+    Args:
+        x: (N, C, H, W); channels_last, or it is copied.
+        weights: The block's parameters.
+        kept: Ascending indices of the samples that get the branch.
+        scale: Factor of the branch.
+        with_cp: A key of :data:`KEPT`.
+
+    Returns:
+        (N, C, H, W), channels_last.
+    """
+    x = x.contiguous(memory_format=torch.channels_last)
+    needs_grad = torch.is_grad_enabled() and any(
+        t is not None and t.requires_grad for t in (x, *weights)
+    )
+    dtype = _compute_dtype(x)
+    if needs_grad:
+        return _ResidualBlock.apply(x, kept, scale, with_cp, dtype, *weights)
+    with torch.autocast(x.device.type, enabled=False):
+        return _forward(x, _cast(weights, dtype), kept, scale, frozenset())[0]
+
+
+def _compute_dtype(x: Tensor) -> torch.dtype:
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return x.dtype
+
+
+def _cast(weights: BlockWeights, dtype: torch.dtype) -> BlockWeights:
+    """Cast all but layer scale and GRN's, which may underflow in half precision."""
+    cast = [w if w is None else w.to(dtype) for w in weights[:8]]
+    return BlockWeights(*cast, *weights[8:])
+
+
+class _ResidualBlock(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, kept, scale, with_cp, dtype, *weights) -> Tensor:
+        ctx.kept, ctx.scale, ctx.dtype = kept, scale, dtype
+        if not kept:
+            ctx.save_for_backward(*weights)
+            return x.view_as(x)
+        with torch.autocast(x.device.type, enabled=False):
+            cast = _cast(BlockWeights(*weights), dtype)
+            out, conv, norms, rows = _forward(x, cast, kept, scale, KEPT[with_cp])
+        flat = [tensor for row in rows for tensor in row]
+        ctx.save_for_backward(*weights, x, conv, norms, *flat)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        need_x, *_ = ctx.needs_input_grad
+        count = len(BlockWeights._fields)
+        needed = ctx.needs_input_grad[-count:]
+        weights, saved = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        if not ctx.kept:  # DistributedDataParallel waits for every gradient
+            grads = [w if w is None else torch.zeros_like(w) for w in weights]
+        else:
+            x, conv, norms, *flat = saved
+            width = len(_Rows._fields)
+            rows = [_Rows(*flat[i : i + width]) for i in range(0, len(flat), width)]
+            cast = _cast(BlockWeights(*weights), ctx.dtype)
+            with torch.autocast(x.device.type, enabled=False):
+                grad, grads = _backward(
+                    grad, x, conv, norms, rows, cast, ctx.kept, ctx.scale, need_x
+                )
+        grads = [
+            g.to(w.dtype).view_as(w) if need else None
+            for g, w, need in zip(grads, weights, needed, strict=True)
+        ]
+        return grad, None, None, None, None, *grads
+
+
+def _forward(
+    x: Tensor,
+    weights: BlockWeights,
+    kept: Sequence[int],
+    scale: float,
+    keep: frozenset[str],
+) -> tuple[Tensor, Tensor | None, Tensor | None, list[_Rows]]:
+    """Return the block's output, and for backward, as far as in ``keep``, the rest.
+
+    That is the convolution's output, GRN's norms (kept samples, 4C) and all else.
+    """
+    conv = _convolve(x, kept, weights)
+    conv_rows, x_rows = _rows(conv), _rows(x)
+    out = torch.empty_like(x_rows)
+    positions = x.shape[2] * x.shape[3]
+    for i in set(range(len(x))).difference(kept):
+        dropped = slice(i * positions, (i + 1) * positions)
+        out[dropped] = x_rows[dropped]
+
+    factor = _factor(weights, scale)
+    saved, norms = [], []
+    for group in _groups(x, kept, weights):
+        rows = [_compute(conv_rows[c.inner], weights, _Rows(), keep) for c in group]
+        grn = None
+        if weights.grn_gamma is not None:
+            norms.append(_norm(rows))
+            grn = _Grn(norms[-1], weights)
+        for chunk, row in zip(group, rows, strict=True):
+            active = row.active if grn is None else grn.apply(row.active)
+            branch = linear(active, weights.weight2, weights.bias2)
+            outer = chunk.outer
+            torch.addcmul(x_rows[outer], branch, factor, out=out[outer])
+            saved.append(row.keep(keep))
+    conv = conv if 'conv' in keep else None
+    return _map(out, x), conv, torch.stack(norms) if norms else None, saved
+
+
+def _backward(
+    grad: Tensor,
+    x: Tensor,
+    conv: Tensor | None,
+    norms: Tensor | None,
+    saved: list[_Rows],
+    weights: BlockWeights,
+    kept: Sequence[int],
+    scale: float,
+    need_x: bool,
+) -> tuple[Tensor | None, BlockWeights]:
+    """Return the gradients of the block's input and of its parameters."""
+    dtype = weights.weight1.dtype
+    grad = grad.contiguous(memory_format=torch.channels_last)
+    if conv is None:
+        conv = _convolve(x, kept, weights)
+    conv_rows, grad_rows = _rows(conv), _rows(grad)
+    grad_conv = torch.empty_like(conv)
+    grad_conv_rows = _rows(grad_conv)
+    factor = _factor(weights, scale)
+    sums = _zeros(weights)
+    todo = iter(saved)
+
+    for i, group in enumerate(_groups(x, kept, weights)):
+        rows = [_compute(conv_rows[c.inner], weights, next(todo)) for c in group]
+        grads = [grad_rows[c.outer].to(dtype) for c in group]
+        grn = None if norms is None else _Grn(norms[i], weights)
+        _second_linear(rows, grads, grn, weights, factor, sums)
+        for chunk, row, row_grad in zip(group, rows, grads, strict=True):
+            scaled = (row_grad * factor).to(dtype)
+            hidden = linear(scaled, weights.weight2.t())  # gradients from here on
+            if grn is not None:
+                hidden = grn.backward(hidden, row.active)
+            torch.ops.aten.gelu_backward(hidden, row.hidden, grad_input=hidden)
+            _add_product(sums.weight1, hidden, row.normed)
+            sums.bias1.add_(hidden.sum(0, dtype=sums.bias1.dtype))
+            normed = linear(hidden, weights.weight1.t())
+            grad_conv_rows[chunk.inner] = _norm_backward(
+                normed, conv_rows[chunk.inner], row, weights, sums
+            )
+
+    # Up to here the second linear's are without the factor that multiplies its output.
+    weight2 = sums.weight2.t().contiguous()
+    output_times_grad = (weight2 * weights.weight2).sum(1) + sums.bias2 * weights.bias2
+    grads = sums._replace(
+        conv_weight=weight_gradient(
+            _select(x, kept).to(dtype), grad_conv, weights.conv_weight.shape[-1]
+        ),
+        conv_bias=grad_conv_rows.sum(0),
+        weight2=weight2.mul_(factor[:, None]),
+        bias2=sums.bias2 * factor,
+        gamma=None if weights.gamma is None else output_times_grad * scale,
+    )
+    if not need_x:
+        return None, grads
+    branch = input_gradient(grad_conv, weights.conv_weight)
+    return _add_to_kept(grad, branch.to(grad.dtype), kept), grads
+
+
+def _compute(
+    conv: Tensor,
+    weights: BlockWeights,
+    known: _Rows,
+    keep: frozenset[str] | None = None,
+) -> _Rows:
+    """Compute what is not ``known`` of some rows (R, C) of the convolution's output.
+
+    In forward, ``keep`` says what backward will find: hidden activations that are
+    not kept need not come to memory. In backward, without it, all are computed.
+    """
+    normed, mean, rstd, hidden, active = known
+    if normed is None:
+        normed, mean, rstd = torch.native_layer_norm(
+            conv, conv.shape[1:], weights.norm_weight, weights.norm_bias, NORM_EPS
+        )
+    if keep is not None and 'linear' not in keep:
+        active = linear_gelu(normed, weights.weight1, weights.bias1)
+    elif active is None:
+        if hidden is None:
+            hidden = linear(normed, weights.weight1, weights.bias1)
+        active = F.gelu(hidden)
+    return _Rows(normed, mean, rstd, hidden, active)
+
+
+def _second_linear(
+    rows: list[_Rows],
+    grads: list[Tensor],
+    grn: '_Grn | None',
+    weights: BlockWeights,
+    factor: Tensor,
+    sums: BlockWeights,
+) -> None:
+    """Add a group's part of the gradients of the second linear and of GRN."""
+    bias = sum(g.sum(0, dtype=sums.bias2.dtype) for g in grads)
+    sums.bias2.add_(bias)
+    product = sums.weight2 if grn is None else torch.zeros_like(sums.weight2)
+    for row, row_grad in zip(rows, grads, strict=True):
+        _add_product(product, row.active, row_grad)
+    if grn is not None:
+        grn.add_gradients(product, bias, weights, factor, sums)
+
+
+def _norm_backward(
+    grad: Tensor, conv: Tensor, row: _Rows, weights: BlockWeights, sums: BlockWeights
+) -> Tensor:
+    affine = weights.norm_weight is not None
+    grad, weight, bias = torch.ops.aten.native_layer_norm_backward(
+        grad,
+        conv,
+        conv.shape[1:],
+        row.mean,
+        row.rstd,
+        weights.norm_weight,
+        weights.norm_bias,
+        [True, affine, affine],
+    )
+    if affine:
+        sums.norm_weight.add_(weight)
+        sums.norm_bias.add_(bias)
+    return grad
+
+
+def _norm(rows: list[_Rows]) -> Tensor:
+    """L2 norm over the positions of a sample, in fp32 or wider: (4C,)."""
+    wide = torch.promote_types(rows[0].active.dtype, torch.float32)
+    # Not vector_norm, whose sums over rows take eight times as long on a CPU.
+    return sum(row.active.to(wide).square().sum(0) for row in rows).sqrt()
+
+
+class _Grn:
+    """Global response normalisation of one sample (see ``convnext.GRN``), by rows.
+
+    Args:
+        norm: The sample's L2 norm of each hidden channel over the positions, (4C,).
+        weights: The block's parameters.
+    """
+
+    def __init__(self, norm: Tensor, weights: BlockWeights) -> None:
+        self.norm = norm  # (4C,)
+        self.mean = self.norm.mean() + GRN_EPS
+        self.gamma, self.beta = weights.grn_gamma.flatten(), weights.grn_beta.flatten()
+        self.relative = self.norm / self.mean
+        self.scale = 1 + self.gamma * self.relative
+
+    def apply(self, active: Tensor) -> Tensor:
+        """Normalise rows (R, 4C) of the sample."""
+        dtype = active.dtype
+        return torch.addcmul(self.beta.to(dtype), active, self.scale.to(dtype))
+
+    def add_gradients(
+        self,
+        product: Tensor,
+        bias: Tensor,
+        weights: BlockWeights,
+        factor: Tensor,
+        sums: BlockWeights,
+    ) -> None:
+        """Add the sample's gradients; learn what its activations' norm contributes.
+
+        Args:
+            product: Activations before GRN, transposed, times output gradients,
+                (4C, C).
+            bias: Output gradients summed over positions, (C,).
+            weights: The block's parameters.
+            factor: What multiplies the second linear's output, (C,).
+            sums: Receives the gradients.
+        """
+        weight2 = weights.weight2.to(product.dtype)
+        sums.weight2.addcmul_(product, self.scale[:, None])
+        sums.weight2.addr_(self.beta.to(product.dtype), bias)
+        sums.grn_beta.view(-1).add_((bias * factor) @ weight2)
+        scale = product.mul_(weight2.t()) @ factor  # gradient of self.scale
+        sums.grn_gamma.view(-1).add_(scale * self.relative)
+        relative = scale * self.gamma
+        norm = relative / self.mean
+        norm -= (relative * self.norm).sum() / (self.mean**2 * self.norm.numel())
+        self.of_norm = torch.where(self.norm > 0, norm / self.norm, 0)
+
+    def backward(self, grad: Tensor, active: Tensor) -> Tensor:
+        """Turn the gradient of the output, rows (R, 4C), into that of the input."""
+        dtype = grad.dtype
+        grad.mul_(self.scale.to(dtype))
+        return grad.addcmul_(active, self.of_norm.to(dtype))
+
+
+def _groups(
+    x: Tensor, kept: Sequence[int], weights: BlockWeights
+) -> Iterator[list[_Chunk]]:
+    """Cut the kept samples' rows into chunks; with GRN a sample's are one group."""
+    positions = x.shape[2] * x.shape[3]
+    hidden, width = weights.weight1.shape[0], weights.weight1.element_size()
+    budget = CHUNK_BYTES.get(x.device.type, DEFAULT_CHUNK_BYTES)
+    runs: list[list[int]] = []  # first inner row, first outer row, rows
+    for i, sample in enumerate(kept):
+        inner, outer = i * positions, sample * positions
+        joins = runs and runs[-1][1] + runs[-1][2] == outer
+        if joins and weights.grn_gamma is None:
+            runs[-1][2] += positions
+        else:
+            runs.append([inner, outer, positions])
+    for inner, outer, rows in runs:
+        count = -(-rows * hidden * width // budget)
+        size = -(-rows // count)
+        chunks = [
+            _Chunk(
+                slice(inner + start, inner + min(start + size, rows)),
+                slice(outer + start, outer + min(start + size, rows)),
+            )
+            for start in range(0, rows, size)
+        ]
+        if weights.grn_gamma is None:
+            yield from ([chunk] for chunk in chunks)
+        else:
+            yield chunks
+
+
+def _convolve(x: Tensor, kept: Sequence[int], weights: BlockWeights) -> Tensor:
+    selected = _select(x, kept).to(weights.conv_weight.dtype)
+    conv = convolve(selected, weights.conv_weight, weights.conv_bias)
+    return conv.contiguous(memory_format=torch.channels_last)
+
+
+def _select(x: Tensor, kept: Sequence[int]) -> Tensor:
+    """Return the kept samples of (N, C, H, W): a view where they are adjacent."""
+    first, last = kept[0], kept[-1]
+    if last - first + 1 == len(kept):
+        return x[first : last + 1]
+    # index_select gives up channels_last: select from (N, H, W, C) and go back.
+    return x.permute(0, 2, 3, 1).index_select(0, _index(x, kept)).permute(0, 3, 1, 2)
+
+
+def _add_to_kept(total: Tensor, part: Tensor, kept: Sequence[int]) -> Tensor:
+    """Return ``total`` with ``part``, which it may overwrite, added to the kept."""
+    if len(kept) == len(total):
+        return part.add_(total)
+    total = total.clone()
+    first, last = kept[0], kept[-1]
+    if last - first + 1 == len(kept):
+        total[first : last + 1].add_(part)
+    else:
+        total.permute(0, 2, 3, 1).index_add_(
+            0, _index(total, kept), part.permute(0, 2, 3, 1)
+        )
+    return total
+
+
+def _index(x: Tensor, kept: Sequence[int]) -> Tensor:
+    return torch.tensor(kept).to(x.device, non_blocking=True)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """View (N, C, H, W), channels_last, as (N * H * W, C)."""
+    return x.permute(0, 2, 3, 1).view(-1, x.shape[1])
+
+
+def _map(rows: Tensor, like: Tensor) -> Tensor:
+    """View (N * H * W, C) as (N, C, H, W)."""
+    n, c, height, width = like.shape
+    return rows.view(n, height, width, c).permute(0, 3, 1, 2)
+
+
+def _factor(weights: BlockWeights, scale: float) -> Tensor:
+    """What multiplies the branch's output: layer scale and drop path's factor, (C,)."""
+    if weights.gamma is not None:
+        return weights.gamma * scale
+    wide = torch.promote_types(weights.bias2.dtype, torch.float32)
+    return torch.full_like(weights.bias2, scale, dtype=wide)
+
+
+def _zeros(weights: BlockWeights) -> BlockWeights:
+    """Sums for the gradients, in fp32 or wider; the second weight's is transposed."""
+    wide = torch.promote_types(weights.weight1.dtype, torch.float32)
+    zeros = [w if w is None else torch.zeros_like(w, dtype=wide) for w in weights]
+    sums = BlockWeights(*zeros)
+    return sums._replace(weight2=torch.zeros_like(sums.weight1))
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add ``left.t() @ right`` to ``total``, which may have a wider type."""
+    if total.dtype == left.dtype:
+        total.addmm_(left.t(), right)
+    else:
+        total.add_(left.t() @ right)
