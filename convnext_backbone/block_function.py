@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from convnext_backbone.cpu_linear import linear, linear_gelu
+from convnext_backbone.cpu_linear import linear, linear_gelu, pack
 from convnext_backbone.depthwise import convolve, input_gradient, weight_gradient
 
 # What is kept for backward at each level of `with_cp`; the rest is recomputed there.
@@ -113,6 +113,22 @@ def residual_block(
         return _ResidualBlock.apply(x, kept, scale, with_cp, dtype, *weights)
     with torch.autocast(x.device.type, enabled=False):
         return _forward(x, _cast(weights, dtype), kept, scale, frozenset())[0]
+
+
+def fuse_weights(weights: BlockWeights) -> BlockWeights:
+    """Fold LayerNorm's affine into the first linear, layer scale into the second.
+
+    For inference: the result has no gradients. In fp16 layer scale is left where it
+    is, for its product with the weights may underflow.
+    """
+    w = BlockWeights(*(t if t is None else t.detach() for t in weights))
+    bias1 = torch.addmv(w.bias1, w.weight1, w.norm_bias)
+    w = w._replace(weight1=w.weight1 * w.norm_weight, bias1=bias1)
+    w = w._replace(norm_weight=None, norm_bias=None)
+    if w.gamma is not None and w.gamma.dtype != torch.float16:
+        weight2, bias2 = w.weight2 * w.gamma[:, None], w.bias2 * w.gamma
+        w = w._replace(weight2=weight2, bias2=bias2, gamma=None)
+    return w._replace(weight1=pack(w.weight1), weight2=pack(w.weight2))
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:

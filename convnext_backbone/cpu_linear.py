@@ -7,11 +7,23 @@ where a build lacks that op, and for all other devices and types, these function
 ``F.linear`` and ``F.gelu``.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 _ONEDNN_TYPES = (torch.float32, torch.bfloat16)
+_HAS_OP = torch.backends.mkldnn.is_available() and hasattr(
+    torch.ops.mkldnn, '_linear_pointwise'
+)
+
+if _HAS_OP:  # torch.utils.flop_counter does not know it
+
+    @register_flop_formula(torch.ops.mkldnn._linear_pointwise)
+    def _count_flops(x: tuple, weight: tuple, *_args, out_shape=None, **_kwargs) -> int:
+        return 2 * math.prod(x) * weight[0]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -28,11 +40,20 @@ def linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.gelu(F.linear(x, weight, bias))
 
 
+def pack(weight: Tensor) -> Tensor:
+    """Lay a weight out as oneDNN's matmul wants it; only these functions take it.
+
+    It is left alone where :func:`linear` is not oneDNN's.
+    """
+    if _has_onednn(weight):
+        return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
+    return weight
+
+
 def _has_onednn(x: Tensor) -> bool:
     return (
         x.device.type == 'cpu'
         and x.dtype in _ONEDNN_TYPES
-        and torch.backends.mkldnn.is_available()
+        and _HAS_OP
         and torch.backends.mkldnn.enabled
-        and hasattr(torch.ops.mkldnn, '_linear_pointwise')
     )

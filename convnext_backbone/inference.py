@@ -17,13 +17,19 @@ from torch import nn, no_grad
 
 from convnext_backbone import checkpoints, visualize
 from convnext_backbone.config_checks import iter_datasets
+from convnext_backbone.convnext import ConvNeXt
 from convnext_backbone.predictions import to_json, write_json
 
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
 
 
 def infer(
-    cfg: Config, checkpoint: str, inputs: list[str], out_dir: str, score_thr: float
+    cfg: Config,
+    checkpoint: str,
+    inputs: list[str],
+    out_dir: str,
+    score_thr: float,
+    fast: bool = False,
 ) -> list[str]:
     """Predict on images; write a picture of each and ``predictions.json``.
 
@@ -34,6 +40,7 @@ def infer(
         out_dir: Receives ``predictions.json`` and the pictures, which keep the names
             of their images and their place in a given folder.
         score_thr: Least score of an instance in the pictures.
+        fast: Fuse the backbone for inference.
 
     Returns:
         The images that could not be read; each was reported in the log.
@@ -46,6 +53,8 @@ def infer(
     jobs = plan_outputs(find_images(inputs), Path(out_dir))
     logger = MMLogger.get_instance('infer', logger_name='mmengine')
     model = build_model(cfg, checkpoint)
+    if fast:
+        fuse_backbone(model)
     pipeline = build_pipeline(cfg)
     meta = model.dataset_meta
     predictions, failed = [], []
@@ -74,6 +83,22 @@ def infer(
         write_json(Path(out_dir, 'predictions.json'), predictions)
     logger.info(f'{len(predictions)} images predicted, see {out_dir}')
     return failed
+
+
+def fuse_backbone(model: nn.Module) -> None:
+    """Put a model into eval mode and fuse its backbone.
+
+    Raises:
+        ValueError: It has no ConvNeXt of this package.
+    """
+    backbones = [m for m in model.eval().modules() if isinstance(m, ConvNeXt)]
+    if not backbones:
+        raise ValueError(
+            '--fast fuses a convnext_backbone.ConvNeXt, and this model has none: '
+            'leave it out'
+        )
+    for backbone in backbones:
+        backbone.fuse()
 
 
 def plan_outputs(

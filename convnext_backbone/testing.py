@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from convnext_backbone import checkpoints
+from convnext_backbone.inference import fuse_backbone
 from convnext_backbone.predictions import write_json
 from convnext_backbone.runner import TestRunner
 from convnext_backbone.tta import add_tta
@@ -18,6 +19,7 @@ def test(
     out: str | None = None,
     show_dir: str | None = None,
     tta: bool = False,
+    fast: bool = False,
 ) -> dict[str, float]:
     """Evaluate a checkpoint on the test data of a config.
 
@@ -27,6 +29,7 @@ def test(
         out: File for the predictions, ``.json`` or ``.pkl``.
         show_dir: Folder for pictures of ground truth beside prediction.
         tta: Merge the predictions on several scales and their mirror images.
+        fast: Fuse the backbone for inference.
 
     Returns:
         The metrics, which are also written to ``metrics.json`` in the work dir.
@@ -52,6 +55,8 @@ def test(
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
     runner = TestRunner.from_cfg(cfg)
     checkpoints.load(runner.model, checkpoint, strict=True)
+    if fast:
+        fuse_backbone(runner.model)
     metrics = runner.test()
     if is_main_process():
         path = Path(cfg.work_dir, 'metrics.json')

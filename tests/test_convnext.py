@@ -275,6 +275,54 @@ def test_outputs_feed_the_necks_of_mmdet(neck):
     assert backbone.downsample_layers[0][0].weight.grad.any()
 
 
+@pytest.mark.parametrize('use_grn', [False, True])
+@pytest.mark.parametrize('dtype', [torch.float, torch.half])
+def test_fused_outputs_are_the_same(use_grn, dtype):
+    model = ConvNeXt(SMALL, use_grn=use_grn).eval()
+    randomise(model)
+    model.to(dtype)
+    x = torch.randn(2, 3, 64, 96, dtype=dtype)
+    with torch.no_grad():
+        plain = model(x)
+        fused = model.fuse()(x)
+    assert model.stages[0][0].fused is not None
+    tolerance = 1e-4 if dtype == torch.float else 2e-2
+    for a, b in zip(fused, plain, strict=True):
+        assert not torch.equal(a, b)
+        assert (a - b).abs().max() < tolerance * b.abs().max()
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda m: m.load_state_dict({k: v + 0.1 for k, v in m.state_dict().items()}),
+        lambda m: m.double().float(),
+        lambda m: m.train().eval(),
+    ],
+    ids=['load', 'move', 'train'],
+)
+def test_what_changes_the_weights_undoes_fusing(change):
+    model = ConvNeXt(SMALL).eval().fuse()
+    keys = set(model.state_dict())
+    assert keys == set(ConvNeXt(SMALL).state_dict())
+    change(model)
+    assert all(block.fused is None for stage in model.stages for block in stage)
+
+
+def test_a_fused_model_still_has_gradients_and_autocast():
+    model = ConvNeXt(SMALL).eval().fuse()
+    x = torch.randn(1, 3, 64, 64)
+    sum(out.square().sum() for out in model(x)).backward()
+    assert model.stages[0][0].pwconv1.weight.grad.any()
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        assert all(out.isfinite().all() for out in model(x))
+
+
+def test_fusing_in_training_is_refused():
+    with pytest.raises(ValueError, match='call eval'):
+        ConvNeXt(SMALL).train().fuse()
+
+
 def test_out_indices_choose_maps_norms_and_depth():
     model = ConvNeXt('atto', out_indices=(0, 2))
     assert model.out_channels == (40, 160)

@@ -22,6 +22,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         default=0.3,
         help='least score of a box in the pictures; the JSON holds all',
     )
+    parser.add_argument(
+        '--fast',
+        action='store_true',
+        help='fold what can be folded into the weights of the backbone; predictions '
+        'stay the same but for rounding',
+    )
     return parser.parse_args(argv)
 
 
@@ -30,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     checkpoint = checkpoints.pick_file(args.checkpoint)
     cfg = cli.load_config(args, splits=())
-    failed = infer(cfg, checkpoint, args.inputs, args.out_dir, args.score_thr)
+    failed = infer(
+        cfg, checkpoint, args.inputs, args.out_dir, args.score_thr, args.fast
+    )
     return 1 if failed else 0
 
 

@@ -31,6 +31,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar='D',
         help='draw ground truth beside prediction, with a contact sheet',
     )
+    parser.add_argument(
+        '--fast',
+        action='store_true',
+        help='fold what can be folded into the weights of the backbone; predictions '
+        'stay the same but for rounding',
+    )
     return parser.parse_args(argv)
 
 
@@ -39,7 +45,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     checkpoint = checkpoints.pick_file(args.checkpoint)
     cfg = cli.load_config(args, splits=('test',))
-    test(cfg, checkpoint, out=args.out, show_dir=args.show_dir, tta=args.tta)
+    test(
+        cfg,
+        checkpoint,
+        out=args.out,
+        show_dir=args.show_dir,
+        tta=args.tta,
+        fast=args.fast,
+    )
     return 0
 
 
