@@ -22,13 +22,13 @@ from convnext_backbone.archs import (
     parse_arch,
     parse_out_indices,
 )
-from convnext_backbone.block_function import (
+from convnext_backbone.block import (
     KEPT,
     BlockWeights,
+    depthwise_conv2d,
     fuse_weights,
     residual_block,
 )
-from convnext_backbone.depthwise import depthwise_conv2d
 from convnext_backbone.registry import MODELS
 
 __all__ = ['ARCHS', 'GRN', 'Block', 'ConvNeXt', 'LayerNorm2d']

@@ -2,8 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from convnext_backbone import block_function
-from convnext_backbone.block_function import KEPT
+from convnext_backbone.block import KEPT, rows
 from convnext_backbone.convnext import Block, ConvNeXt
 
 SMALL = dict(depths=(2, 1, 3, 1), channels=(8, 16, 24, 32))
@@ -13,8 +12,8 @@ LEVELS = list(KEPT)
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Several chunks a sample, the last of another size, and several bands."""
-    monkeypatch.setitem(block_function.CHUNK_BYTES, 'cpu', 4000)
-    monkeypatch.setattr('convnext_backbone.depthwise.BAND_POSITIONS', 30)
+    monkeypatch.setitem(rows.CHUNK_BYTES, 'cpu', 4000)
+    monkeypatch.setattr('convnext_backbone.block.depthwise.BAND_POSITIONS', 30)
 
 
 def make_block(use_grn: bool, with_cp, **options) -> Block:
@@ -184,6 +183,13 @@ def test_small_layer_scale_survives_fp16(autocast):
     # Folded into the weights, gamma would have made zeros of nearly all of them.
     for a, b in zip([out, *grads], [expected, *plain], strict=True):
         assert (a.float() - b).norm() <= 0.1 * b.norm()
+
+
+def test_nothing_kept_and_no_gradient_wanted():
+    block = make_block(False, 'selective', drop_path_rate=1 - 1e-12).train()
+    x = torch.randn(2, 8, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(block(x), x)
 
 
 def test_frozen_parameters_get_no_gradient_and_x_its_own():

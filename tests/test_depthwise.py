@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from convnext_backbone.depthwise import (
+from convnext_backbone.block.depthwise import (
     convolve,
     depthwise_conv2d,
     input_gradient,
@@ -21,7 +21,7 @@ def arguments(shape=(2, 6, 9, 8), kernel=7, dtype=torch.double):
 @pytest.mark.parametrize('kernel', [1, 3, 7])
 @pytest.mark.parametrize('band', [1, 17, 40, 2048])
 def test_gradients_equal_pytorchs(monkeypatch, kernel, band):
-    monkeypatch.setattr('convnext_backbone.depthwise.BAND_POSITIONS', band)
+    monkeypatch.setattr('convnext_backbone.block.depthwise.BAND_POSITIONS', band)
     x, weight, bias = arguments(kernel=kernel)
     grad = torch.randn(x.shape, dtype=x.dtype)
     expected = torch.autograd.grad(convolve(x, weight, bias), (x, weight), grad)

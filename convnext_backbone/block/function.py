@@ -14,7 +14,7 @@ differentiates where this cannot run. What is saved here:
   :data:`KEPT`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,8 +22,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from convnext_backbone.cpu_linear import linear, linear_gelu, pack
-from convnext_backbone.depthwise import convolve, input_gradient, weight_gradient
+from convnext_backbone.block.depthwise import (
+    convolve,
+    input_gradient,
+    weight_gradient,
+)
+from convnext_backbone.block.grn import Grn, sample_norm
+from convnext_backbone.block.linear import linear, linear_gelu
+from convnext_backbone.block.rows import add_to_kept, as_map, as_rows, groups, select
+from convnext_backbone.block.weights import BlockWeights, cast
 
 # What is kept for backward at each level of `with_cp`; the rest is recomputed there.
 # The block's input is always kept. Of C channels, conv and norm have C, the others 4C.
@@ -34,34 +41,6 @@ KEPT: dict[bool | str, frozenset[str]] = {
     True: frozenset(),
 }
 NORM_EPS = 1e-6
-GRN_EPS = 1e-6
-
-# Bytes of hidden activations made at a time.
-CHUNK_BYTES = {'cpu': 8 << 20}
-DEFAULT_CHUNK_BYTES = 64 << 20
-
-
-class BlockWeights(NamedTuple):
-    """The parameters of a block; shapes for C channels and kernels of side K."""
-
-    conv_weight: Tensor  # (C, 1, K, K)
-    conv_bias: Tensor  # (C,)
-    norm_weight: Tensor | None  # (C,)
-    norm_bias: Tensor | None  # (C,)
-    weight1: Tensor  # (4C, C)
-    bias1: Tensor  # (4C,)
-    weight2: Tensor  # (C, 4C)
-    bias2: Tensor  # (C,)
-    gamma: Tensor | None  # (C,), layer scale
-    grn_gamma: Tensor | None  # (4C,)
-    grn_beta: Tensor | None  # (4C,)
-
-
-class _Chunk(NamedTuple):
-    """Some rows, of those of the kept samples (inner) and of all samples (outer)."""
-
-    inner: slice
-    outer: slice
 
 
 class _Rows(NamedTuple):
@@ -111,24 +90,10 @@ def residual_block(
     dtype = _compute_dtype(x)
     if needs_grad:
         return _ResidualBlock.apply(x, kept, scale, with_cp, dtype, *weights)
+    if not kept:
+        return x
     with torch.autocast(x.device.type, enabled=False):
-        return _forward(x, _cast(weights, dtype), kept, scale, frozenset())[0]
-
-
-def fuse_weights(weights: BlockWeights) -> BlockWeights:
-    """Fold LayerNorm's affine into the first linear, layer scale into the second.
-
-    For inference: the result has no gradients. In fp16 layer scale is left where it
-    is, for its product with the weights may underflow.
-    """
-    w = BlockWeights(*(t if t is None else t.detach() for t in weights))
-    bias1 = torch.addmv(w.bias1, w.weight1, w.norm_bias)
-    w = w._replace(weight1=w.weight1 * w.norm_weight, bias1=bias1)
-    w = w._replace(norm_weight=None, norm_bias=None)
-    if w.gamma is not None and w.gamma.dtype != torch.float16:
-        weight2, bias2 = w.weight2 * w.gamma[:, None], w.bias2 * w.gamma
-        w = w._replace(weight2=weight2, bias2=bias2, gamma=None)
-    return w._replace(weight1=pack(w.weight1), weight2=pack(w.weight2))
+        return _forward(x, cast(weights, dtype), kept, scale, frozenset())[0]
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:
@@ -136,12 +101,6 @@ def _compute_dtype(x: Tensor) -> torch.dtype:
     if torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
     return x.dtype
-
-
-def _cast(weights: BlockWeights, dtype: torch.dtype) -> BlockWeights:
-    """Cast all but layer scale and GRN's, which may underflow in half precision."""
-    cast = [w if w is None else w.to(dtype) for w in weights[:8]]
-    return BlockWeights(*cast, *weights[8:])
 
 
 class _ResidualBlock(torch.autograd.Function):
@@ -152,8 +111,8 @@ class _ResidualBlock(torch.autograd.Function):
             ctx.save_for_backward(*weights)
             return x.view_as(x)
         with torch.autocast(x.device.type, enabled=False):
-            cast = _cast(BlockWeights(*weights), dtype)
-            out, conv, norms, rows = _forward(x, cast, kept, scale, KEPT[with_cp])
+            used = cast(BlockWeights(*weights), dtype)
+            out, conv, norms, rows = _forward(x, used, kept, scale, KEPT[with_cp])
         flat = [tensor for row in rows for tensor in row]
         ctx.save_for_backward(*weights, x, conv, norms, *flat)
         return out
@@ -171,10 +130,10 @@ class _ResidualBlock(torch.autograd.Function):
             x, conv, norms, *flat = saved
             width = len(_Rows._fields)
             rows = [_Rows(*flat[i : i + width]) for i in range(0, len(flat), width)]
-            cast = _cast(BlockWeights(*weights), ctx.dtype)
+            used = cast(BlockWeights(*weights), ctx.dtype)
             with torch.autocast(x.device.type, enabled=False):
                 grad, grads = _backward(
-                    grad, x, conv, norms, rows, cast, ctx.kept, ctx.scale, need_x
+                    grad, x, conv, norms, rows, used, ctx.kept, ctx.scale, need_x
                 )
         grads = [
             g.to(w.dtype).view_as(w) if need else None
@@ -195,7 +154,7 @@ def _forward(
     That is the convolution's output, GRN's norms (kept samples, 4C) and all else.
     """
     conv = _convolve(x, kept, weights)
-    conv_rows, x_rows = _rows(conv), _rows(x)
+    conv_rows, x_rows = as_rows(conv), as_rows(x)
     out = torch.empty_like(x_rows)
     positions = x.shape[2] * x.shape[3]
     for i in set(range(len(x))).difference(kept):
@@ -204,12 +163,12 @@ def _forward(
 
     factor = _factor(weights, scale)
     saved, norms = [], []
-    for group in _groups(x, kept, weights):
+    for group in groups(x, kept, weights):
         rows = [_compute(conv_rows[c.inner], weights, _Rows(), keep) for c in group]
         grn = None
         if weights.grn_gamma is not None:
-            norms.append(_norm(rows))
-            grn = _Grn(norms[-1], weights)
+            norms.append(sample_norm([row.active for row in rows]))
+            grn = Grn(norms[-1], weights)
         for chunk, row in zip(group, rows, strict=True):
             active = row.active if grn is None else grn.apply(row.active)
             branch = linear(active, weights.weight2, weights.bias2)
@@ -217,7 +176,7 @@ def _forward(
             torch.addcmul(x_rows[outer], branch, factor, out=out[outer])
             saved.append(row.keep(keep))
     conv = conv if 'conv' in keep else None
-    return _map(out, x), conv, torch.stack(norms) if norms else None, saved
+    return as_map(out, x), conv, torch.stack(norms) if norms else None, saved
 
 
 def _backward(
@@ -236,17 +195,17 @@ def _backward(
     grad = grad.contiguous(memory_format=torch.channels_last)
     if conv is None:
         conv = _convolve(x, kept, weights)
-    conv_rows, grad_rows = _rows(conv), _rows(grad)
+    conv_rows, grad_rows = as_rows(conv), as_rows(grad)
     grad_conv = torch.empty_like(conv)
-    grad_conv_rows = _rows(grad_conv)
+    grad_conv_rows = as_rows(grad_conv)
     factor = _factor(weights, scale)
     sums = _zeros(weights)
     todo = iter(saved)
 
-    for i, group in enumerate(_groups(x, kept, weights)):
+    for i, group in enumerate(groups(x, kept, weights)):
         rows = [_compute(conv_rows[c.inner], weights, next(todo)) for c in group]
         grads = [grad_rows[c.outer].to(dtype) for c in group]
-        grn = None if norms is None else _Grn(norms[i], weights)
+        grn = None if norms is None else Grn(norms[i], weights)
         _second_linear(rows, grads, grn, weights, factor, sums)
         for chunk, row, row_grad in zip(group, rows, grads, strict=True):
             scaled = (row_grad * factor).to(dtype)
@@ -266,7 +225,7 @@ def _backward(
     output_times_grad = (weight2 * weights.weight2).sum(1) + sums.bias2 * weights.bias2
     grads = sums._replace(
         conv_weight=weight_gradient(
-            _select(x, kept).to(dtype), grad_conv, weights.conv_weight.shape[-1]
+            select(x, kept).to(dtype), grad_conv, weights.conv_weight.shape[-1]
         ),
         conv_bias=grad_conv_rows.sum(0),
         weight2=weight2.mul_(factor[:, None]),
@@ -276,7 +235,7 @@ def _backward(
     if not need_x:
         return None, grads
     branch = input_gradient(grad_conv, weights.conv_weight)
-    return _add_to_kept(grad, branch.to(grad.dtype), kept), grads
+    return add_to_kept(grad, branch.to(grad.dtype), kept), grads
 
 
 def _compute(
@@ -307,7 +266,7 @@ def _compute(
 def _second_linear(
     rows: list[_Rows],
     grads: list[Tensor],
-    grn: '_Grn | None',
+    grn: Grn | None,
     weights: BlockWeights,
     factor: Tensor,
     sums: BlockWeights,
@@ -342,143 +301,10 @@ def _norm_backward(
     return grad
 
 
-def _norm(rows: list[_Rows]) -> Tensor:
-    """L2 norm over the positions of a sample, in fp32 or wider: (4C,)."""
-    wide = torch.promote_types(rows[0].active.dtype, torch.float32)
-    # Not vector_norm, whose sums over rows take eight times as long on a CPU.
-    return sum(row.active.to(wide).square().sum(0) for row in rows).sqrt()
-
-
-class _Grn:
-    """Global response normalisation of one sample (see ``convnext.GRN``), by rows.
-
-    Args:
-        norm: The sample's L2 norm of each hidden channel over the positions, (4C,).
-        weights: The block's parameters.
-    """
-
-    def __init__(self, norm: Tensor, weights: BlockWeights) -> None:
-        self.norm = norm  # (4C,)
-        self.mean = self.norm.mean() + GRN_EPS
-        self.gamma, self.beta = weights.grn_gamma.flatten(), weights.grn_beta.flatten()
-        self.relative = self.norm / self.mean
-        self.scale = 1 + self.gamma * self.relative
-
-    def apply(self, active: Tensor) -> Tensor:
-        """Normalise rows (R, 4C) of the sample."""
-        dtype = active.dtype
-        return torch.addcmul(self.beta.to(dtype), active, self.scale.to(dtype))
-
-    def add_gradients(
-        self,
-        product: Tensor,
-        bias: Tensor,
-        weights: BlockWeights,
-        factor: Tensor,
-        sums: BlockWeights,
-    ) -> None:
-        """Add the sample's gradients; learn what its activations' norm contributes.
-
-        Args:
-            product: Activations before GRN, transposed, times output gradients,
-                (4C, C).
-            bias: Output gradients summed over positions, (C,).
-            weights: The block's parameters.
-            factor: What multiplies the second linear's output, (C,).
-            sums: Receives the gradients.
-        """
-        weight2 = weights.weight2.to(product.dtype)
-        sums.weight2.addcmul_(product, self.scale[:, None])
-        sums.weight2.addr_(self.beta.to(product.dtype), bias)
-        sums.grn_beta.view(-1).add_((bias * factor) @ weight2)
-        scale = product.mul_(weight2.t()) @ factor  # gradient of self.scale
-        sums.grn_gamma.view(-1).add_(scale * self.relative)
-        relative = scale * self.gamma
-        norm = relative / self.mean
-        norm -= (relative * self.norm).sum() / (self.mean**2 * self.norm.numel())
-        self.of_norm = torch.where(self.norm > 0, norm / self.norm, 0)
-
-    def backward(self, grad: Tensor, active: Tensor) -> Tensor:
-        """Turn the gradient of the output, rows (R, 4C), into that of the input."""
-        dtype = grad.dtype
-        grad.mul_(self.scale.to(dtype))
-        return grad.addcmul_(active, self.of_norm.to(dtype))
-
-
-def _groups(
-    x: Tensor, kept: Sequence[int], weights: BlockWeights
-) -> Iterator[list[_Chunk]]:
-    """Cut the kept samples' rows into chunks; with GRN a sample's are one group."""
-    positions = x.shape[2] * x.shape[3]
-    hidden, width = weights.weight1.shape[0], weights.weight1.element_size()
-    budget = CHUNK_BYTES.get(x.device.type, DEFAULT_CHUNK_BYTES)
-    runs: list[list[int]] = []  # first inner row, first outer row, rows
-    for i, sample in enumerate(kept):
-        inner, outer = i * positions, sample * positions
-        joins = runs and runs[-1][1] + runs[-1][2] == outer
-        if joins and weights.grn_gamma is None:
-            runs[-1][2] += positions
-        else:
-            runs.append([inner, outer, positions])
-    for inner, outer, rows in runs:
-        count = -(-rows * hidden * width // budget)
-        size = -(-rows // count)
-        chunks = [
-            _Chunk(
-                slice(inner + start, inner + min(start + size, rows)),
-                slice(outer + start, outer + min(start + size, rows)),
-            )
-            for start in range(0, rows, size)
-        ]
-        if weights.grn_gamma is None:
-            yield from ([chunk] for chunk in chunks)
-        else:
-            yield chunks
-
-
 def _convolve(x: Tensor, kept: Sequence[int], weights: BlockWeights) -> Tensor:
-    selected = _select(x, kept).to(weights.conv_weight.dtype)
+    selected = select(x, kept).to(weights.conv_weight.dtype)
     conv = convolve(selected, weights.conv_weight, weights.conv_bias)
     return conv.contiguous(memory_format=torch.channels_last)
-
-
-def _select(x: Tensor, kept: Sequence[int]) -> Tensor:
-    """Return the kept samples of (N, C, H, W): a view where they are adjacent."""
-    first, last = kept[0], kept[-1]
-    if last - first + 1 == len(kept):
-        return x[first : last + 1]
-    # index_select gives up channels_last: select from (N, H, W, C) and go back.
-    return x.permute(0, 2, 3, 1).index_select(0, _index(x, kept)).permute(0, 3, 1, 2)
-
-
-def _add_to_kept(total: Tensor, part: Tensor, kept: Sequence[int]) -> Tensor:
-    """Return ``total`` with ``part``, which it may overwrite, added to the kept."""
-    if len(kept) == len(total):
-        return part.add_(total)
-    total = total.clone()
-    first, last = kept[0], kept[-1]
-    if last - first + 1 == len(kept):
-        total[first : last + 1].add_(part)
-    else:
-        total.permute(0, 2, 3, 1).index_add_(
-            0, _index(total, kept), part.permute(0, 2, 3, 1)
-        )
-    return total
-
-
-def _index(x: Tensor, kept: Sequence[int]) -> Tensor:
-    return torch.tensor(kept).to(x.device, non_blocking=True)
-
-
-def _rows(x: Tensor) -> Tensor:
-    """View (N, C, H, W), channels_last, as (N * H * W, C)."""
-    return x.permute(0, 2, 3, 1).view(-1, x.shape[1])
-
-
-def _map(rows: Tensor, like: Tensor) -> Tensor:
-    """View (N * H * W, C) as (N, C, H, W)."""
-    n, c, height, width = like.shape
-    return rows.view(n, height, width, c).permute(0, 3, 1, 2)
 
 
 def _factor(weights: BlockWeights, scale: float) -> Tensor:
