@@ -33,7 +33,15 @@ ONEDL = [
     'supervision>=0.25',
     'tensorboard',
 ]
+EXPORT = [
+    'onnx>=1.19',
+    'onnxruntime>=1.22',
+    'onnxscript>=0.5',
+    'openvino>=2025.3',
+    'nncf>=2.18',
+]
 TEST = [
+    *EXPORT,
     'codespell',
     'playwright',
     'pytest>=8',
@@ -75,5 +83,5 @@ setup(
         'safetensors>=0.4',
         'tqdm',
     ],
-    extras_require={'onedl': ONEDL, 'test': TEST},
+    extras_require={'onedl': ONEDL, 'export': EXPORT, 'test': TEST},
 )

@@ -208,7 +208,7 @@ def small_batch(cfg: Config, size: tuple[int, int]) -> dict:
         (SEG, True, 0.93, 1.05),
         ('det/faster_convnext_t_coco', False, 0.95, 1.05),
         # An untrained RPN finds fewer positive proposals than the sampler allows.
-        (DET, False, 0.95, 1.2),
+        (DET, False, 0.95, 1.3),
     ],
 )
 def test_estimated_activations_are_what_a_real_step_saves(name, amp, low, high):

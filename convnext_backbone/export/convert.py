@@ -1,0 +1,130 @@
+"""From a PyTorch module to a file of ONNX or OpenVINO."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+STRIDE = 32  # sides of images are multiples of it
+INPUT = 'images'
+MOST_ONNX_BYTES = 2 << 30  # a protobuf's limit
+
+
+def trace(module: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
+    """Record a module's operations for any batch, and any multiple of 32 as sides.
+
+    Args:
+        module: Takes images (N, C, H, W), in eval mode.
+        images: An example with N > 1 and H and W of at least 64, unequal.
+
+    Raises:
+        ValueError: The module does something that depends on the values of tensors,
+            or on their size in a way that cannot be recorded.
+    """
+    sides = {
+        2: STRIDE * torch.export.Dim('h', min=1, max=512),
+        3: STRIDE * torch.export.Dim('w', min=1, max=512),
+    }
+    batch = torch.export.Dim('n', min=1, max=1024)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return torch.export.export(
+                module, (images,), dynamic_shapes=({0: batch, **sides},)
+            )
+    except Exception as error:  # of what a module does, anything may come
+        reason = str(error).strip().partition('\n')[0]
+        raise ValueError(
+            f'{type(getattr(module, "model", module)).__name__} cannot be exported by '
+            f'torch.export: {type(error).__name__}: {reason}'
+        ) from error
+
+
+def save_onnx(
+    program: torch.export.ExportedProgram, names: list[str], path: Path
+) -> None:
+    """Write a program as ONNX, sizes dynamic.
+
+    Args:
+        program: What :func:`trace` returned.
+        names: Of its outputs.
+        path: The file, ``.onnx``.
+
+    Raises:
+        ValueError: It would be larger than 2 GB.
+    """
+    size = sum(t.numel() * t.element_size() for t in program.state_dict.values())
+    if size > 0.95 * MOST_ONNX_BYTES:
+        raise ValueError(
+            f'the model has {size / 2**30:.1f} GiB of weights, more than an ONNX file '
+            f'can hold: use --format openvino'
+        )
+    level = logging.getLogger('torch.onnx').level
+    logging.getLogger('torch.onnx').setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            onnx_program = torch.onnx.export(
+                program,
+                dynamo=True,
+                verbose=False,
+                input_names=[INPUT],
+                output_names=names,
+            )
+        onnx_program.save(path, external_data=False)
+    finally:
+        logging.getLogger('torch.onnx').setLevel(level)
+
+
+def save_openvino(
+    program: torch.export.ExportedProgram, names: list[str], path: Path
+) -> None:
+    """Write a program as OpenVINO's ``.xml`` and ``.bin``, sizes dynamic."""
+    import openvino
+
+    model = openvino.convert_model(program)
+    model.inputs[0].set_names({INPUT})
+    for output, name in zip(model.outputs, names, strict=True):
+        output.set_names({name})
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+SAVERS = {'onnx': save_onnx, 'openvino': save_openvino}
+
+
+def finish(
+    kind: str, source: Path, target: Path, shape: tuple | None, notes: dict[str, str]
+) -> None:
+    """Copy an exported model with notes in it, and its input of a fixed shape.
+
+    Args:
+        kind: 'onnx' or 'openvino'.
+        source: The model, sizes dynamic.
+        target: The file to write.
+        shape: (N, C, H, W), or None to leave the sizes dynamic.
+        notes: What to say of input and outputs.
+    """
+    if kind == 'openvino':
+        import openvino
+
+        model = openvino.Core().read_model(source)
+        if shape:
+            model.reshape(shape)
+        for key, value in notes.items():
+            model.set_rt_info(value, ['convnext_backbone', key])
+        openvino.save_model(model, target, compress_to_fp16=False)
+        return
+    import onnx
+    from onnxruntime.tools.onnx_model_utils import (
+        fix_output_shapes,
+        make_input_shape_fixed,
+    )
+
+    model = onnx.load(source)
+    if shape:
+        make_input_shape_fixed(model.graph, INPUT, shape)
+        fix_output_shapes(model)
+    onnx.helper.set_model_props(model, notes)
+    onnx.save(model, target)

@@ -1,0 +1,86 @@
+"""Metrics of a model, and of the same model with an exported part in it."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+from torch import Tensor, nn
+
+from convnext_backbone import checkpoints
+from convnext_backbone.config_checks import iter_datasets
+from convnext_backbone.export.exported import ExportedModel
+from convnext_backbone.export.graph import ImageModel
+from convnext_backbone.export.images import pad, padded
+from convnext_backbone.runner import TestRunner
+
+
+def evaluate(
+    cfg: Config, checkpoint: str, exported: ExportedModel, limit: int | None = None
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Evaluate a checkpoint on the test data, without and with an exported part.
+
+    Args:
+        cfg: A config that :func:`convnext_backbone.cli.load_config` returned; it is
+            left as it is.
+        checkpoint: The trained model.
+        exported: Takes the place of ``extract_feat`` or ``encode_decode``; its sizes
+            are dynamic.
+        limit: Number of images, the first of each data set; all by default.
+
+    Returns:
+        The metrics of the model in PyTorch, and those with the exported part.
+    """
+    cfg = cfg.copy()
+    cfg.load_from, cfg.resume, cfg.launcher = None, False, 'none'
+    if limit is not None:
+        limit_images(cfg, limit)
+    with TemporaryDirectory() as folder:
+        cfg.work_dir = folder
+        # mmengine keeps one logger and visualizer of a name for the whole process.
+        cfg.visualizer, cfg.experiment_name = None, Path(folder).name
+        runner = TestRunner.from_cfg(cfg)
+        checkpoints.load(runner.model, checkpoint, strict=True)
+        if limit is not None:
+            _expect_only(runner)
+        before = runner.test()
+        use_exported(runner.model, exported)
+        after = runner.test()
+    return before, after
+
+
+def limit_images(cfg: Config, limit: int) -> None:
+    """Leave the first ``limit`` images in each data set of a config's test."""
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    for dataset in iter_datasets(cfg.test_dataloader):
+        if limit < len(DATASETS.build({**dataset, 'pipeline': []})):
+            dataset['indices'] = limit
+
+
+def _expect_only(runner: TestRunner) -> None:
+    """Keep COCO's metric from counting the images left out as missed."""
+    dataset = runner.test_loop.dataloader.dataset
+    for metric in runner.test_evaluator.metrics:
+        if hasattr(metric, 'img_ids'):
+            infos = (dataset.get_data_info(i) for i in range(len(dataset)))
+            metric.img_ids = [info['img_id'] for info in infos]
+
+
+def use_exported(model: nn.Module, exported: ExportedModel) -> None:
+    """Have a detector or segmentor compute its features or logits by ``exported``."""
+    image_model = ImageModel(model)
+
+    def run(x: Tensor) -> tuple[Tensor, ...]:
+        size = x.shape[-2:]
+        images = pad(image_model.restore(x), padded(size), image_model.fill)
+        return exported(images)
+
+    if image_model.task == 'segmentor':
+
+        def encode_decode(x: Tensor, batch_img_metas: list[dict]) -> Tensor:
+            (logits,) = run(x)
+            return logits[..., : x.shape[2], : x.shape[3]]
+
+        model.encode_decode = encode_decode
+    else:
+        model.extract_feat = run

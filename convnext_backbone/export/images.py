@@ -1,0 +1,151 @@
+"""The images that an export is checked, calibrated and timed on, as raw batches."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+from torch import Tensor
+
+from convnext_backbone.config_checks import iter_datasets
+from convnext_backbone.export.convert import STRIDE
+from convnext_backbone.inference import build_pipeline, find_images
+
+Size = tuple[int, int]  # height, width
+
+
+def image_paths(cfg: Config, split: str, count: int) -> list[str]:
+    """Choose images of a split, spread evenly over each of its data sets.
+
+    Raises:
+        ValueError: The split has no image.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    paths = []
+    configs = list(iter_datasets(cfg.get(f'{split}_dataloader')))
+    for config in configs:
+        dataset = DATASETS.build({**config, 'pipeline': []})
+        wanted = min(len(dataset), max(1, count // len(configs)))
+        chosen = [i * len(dataset) // wanted for i in range(wanted)]
+        paths += [dataset.get_data_info(i)['img_path'] for i in chosen]
+    if not paths:
+        raise ValueError(f'{cfg.filename}: the {split} data has no image')
+    return paths
+
+
+def given_paths(inputs: Sequence[str], count: int) -> list[str]:
+    """List the first images among files and folders that the user named.
+
+    Raises:
+        ValueError: One does not exist, or holds no image.
+    """
+    return [str(path) for path, _ in find_images(inputs)][:count]
+
+
+class Loader:
+    """Reads image files as the test pipeline of a config does.
+
+    Args:
+        cfg: The config.
+        fill: (C, 1, 1), the value of padding.
+        crop: Largest size of an image, which is cut to its centre: that of the windows
+            of a segmentor that slides them over the image.
+    """
+
+    def __init__(self, cfg: Config, fill: Tensor, crop: Size | None) -> None:
+        init_default_scope(cfg.get('default_scope', 'mmengine'))
+        self.pipeline: Compose = build_pipeline(cfg)
+        self.fill = fill
+        self.crop = crop
+
+    def __call__(self, path: str, size: Size | None = None) -> Tensor:
+        """Read an image.
+
+        Args:
+            path: The file.
+            size: To bring it to, by padding and cutting; by default its own size,
+                padded to multiples of 32.
+
+        Returns:
+            (1, C, H, W), float32, raw.
+
+        Raises:
+            ValueError: It cannot be read.
+        """
+        if not Path(path).is_file():
+            raise ValueError(f'image {path} does not exist')
+        image = self.pipeline(dict(img_path=path, img_id=0))['inputs'].float()[None]
+        image = cut(image, size or self.crop)
+        return pad(image, size or padded(image.shape[-2:]), self.fill)
+
+
+def cut(image: Tensor, size: Size | None) -> Tensor:
+    """Cut (N, C, H, W) to its centre where it is larger than ``size``."""
+    for dim, side in zip((2, 3), size or (), strict=False):
+        excess = max(0, image.shape[dim] - side)
+        image = image.narrow(dim, excess // 2, image.shape[dim] - excess)
+    return image
+
+
+def pad(image: Tensor, size: Size, fill: Tensor) -> Tensor:
+    """Pad (N, C, H, W) at the right and the bottom with a value for each channel."""
+    bottom, right = size[0] - image.shape[2], size[1] - image.shape[3]
+    if not (bottom or right):
+        return image
+    return F.pad(image - fill, (0, right, 0, bottom)) + fill
+
+
+def padded(size: Sequence[int]) -> Size:
+    """Round a size up to multiples of 32."""
+    height, width = (-(-side // STRIDE) * STRIDE for side in size)
+    return height, width
+
+
+def window(cfg: Config) -> Size | None:
+    """The windows that a segmentor slides over an image, if it does."""
+    test_cfg = cfg.model.get('test_cfg') or {}
+    return tuple(test_cfg['crop_size']) if test_cfg.get('mode') == 'slide' else None
+
+
+def default_size(cfg: Config, first: Tensor) -> tuple[Size, str]:
+    """Choose the size of the input where the user gives none.
+
+    Args:
+        cfg: The config.
+        first: An image, (1, C, H, W) as the test pipeline makes it.
+
+    Returns:
+        The size, multiples of 32, and what it comes from.
+    """
+    if window(cfg):
+        return padded(window(cfg)), 'the windows of test_cfg.crop_size'
+    steps = next(iter_datasets(cfg.test_dataloader))['pipeline']
+    for step in steps:
+        scale = step.get('scale')
+        if str(step['type']).endswith('Resize') and scale:
+            sides = scale if isinstance(scale, list | tuple) else (scale, scale)
+            return padded((min(sides), max(sides))), f'the test scale {tuple(sides)}'
+    return padded(first.shape[-2:]), 'the first image'
+
+
+def check_size(size: Sequence[int]) -> None:
+    """Raise ValueError unless a size the user gave is one of multiples of 32."""
+    if any(side <= 0 or side % STRIDE for side in size):
+        near = padded([max(side, 1) for side in size])
+        raise ValueError(
+            f'--shape {size[0]} {size[1]}: height and width must be multiples of '
+            f'{STRIDE}, such as {near[0]} {near[1]}'
+        )
+
+
+def example(first: Tensor) -> Tensor:
+    """Make a batch to record a model with: two images, sides of at least 64, unequal.
+
+    Equal sides, or those of one stride, would be recorded as such.
+    """
+    height, width = (max(2 * STRIDE, min(side, 256)) for side in first.shape[-2:])
+    width = width + STRIDE if width == height else width
+    return torch.zeros(2, first.shape[1], height, width)

@@ -1,0 +1,77 @@
+"""Files of an export: never over somebody else's, and whole or not at all."""
+
+import json
+from pathlib import Path
+
+from convnext_backbone.export.backends import SUFFIXES
+from convnext_backbone.predictions import write_json
+
+
+def default_path(
+    config: str, checkpoint: str, work_dir: str, kind: str, int8: bool
+) -> Path:
+    """Choose a file: beside the checkpoint, or in the work dir for one from afar.
+
+    Args:
+        config: The config's file.
+        checkpoint: The checkpoint's file, URL or name.
+        work_dir: Where a training with the config writes.
+        kind: The format.
+        int8: Quantised models have a name of their own.
+    """
+    local = Path(checkpoint.partition('#')[0])
+    folder = local.parent if local.is_file() else Path(work_dir)
+    name = Path(config).stem + ('_int8' if int8 else '')
+    return folder / f'{name}{SUFFIXES[kind]}'
+
+
+def files_of(out: Path) -> list[Path]:
+    """The files of an export, the one that describes it last."""
+    weights = [out.with_suffix('.bin')] if out.suffix == '.xml' else []
+    return [*weights, out, description_of(out)]
+
+
+def description_of(out: Path) -> Path:
+    """The JSON beside a model; one of another format may have the same stem."""
+    return out.with_name(out.name + '.json')
+
+
+def check_free(out: Path, kind: str) -> None:
+    """Raise ValueError if ``out`` has a wrong suffix or would replace other files.
+
+    An earlier export, which the JSON beside it tells, is replaced.
+    """
+    if out.suffix != SUFFIXES[kind]:
+        raise ValueError(
+            f'--out {out}: a file of format {kind} ends in {SUFFIXES[kind]}'
+        )
+    taken = [path for path in files_of(out) if path.exists()]
+    if taken and not _is_ours(out):
+        raise ValueError(
+            f'{taken[0]} exists and is not an export of this tool to {out.name}: move '
+            f'it away or give another --out'
+        )
+
+
+def _is_ours(out: Path) -> bool:
+    try:
+        content = json.loads(description_of(out).read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and (
+        str(content.get('exported_by')).startswith('convnext_backbone')
+        and content.get('model') == out.name
+    )
+
+
+def publish(folder: Path, out: Path, result: dict) -> None:
+    """Move a finished export from a folder beside ``out`` to its place.
+
+    Args:
+        folder: Holds the files under the names they are to have.
+        out: The model's file.
+        result: What the JSON says.
+    """
+    write_json(folder / description_of(out).name, result)
+    for path in files_of(out):
+        (folder / path.name).replace(path)

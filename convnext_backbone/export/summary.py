@@ -1,0 +1,65 @@
+"""What an export measured, as text for a terminal."""
+
+from pathlib import Path
+
+from prettytable import PrettyTable
+
+from convnext_backbone.export.output import description_of
+
+EXAMPLE = """\
+from convnext_backbone.export import ExportedModel
+model = ExportedModel({path!r})
+outputs = model(images)  # float32 {shape}, {channels}, 0..255"""
+
+
+def summarise(out: Path, result: dict) -> str:
+    """Tell what was exported, how exact and how fast it is, and how to use it.
+
+    Args:
+        out: The exported file.
+        result: What :func:`convnext_backbone.export.export` returned.
+    """
+    notes = result['notes']
+    shape = result['shape'] or '(N, C, H, W), H and W multiples of 32'
+    parts = [
+        f'{out} ({result["format"]}{", int8" if result["int8"] else ""}), '
+        f'{notes["part"]} of the {notes["task"]}',
+        f'input {shape}, from {result["shape_from"]}'
+        if result['shape']
+        else f'input {shape}',
+        f'outputs {notes["outputs"]}',
+        _speed_table(result),
+    ]
+    if result['metrics']:
+        parts.append(_metric_table(result['metrics']))
+    example = EXAMPLE.format(
+        path=str(out),
+        shape=result['shape'] or '(N, C, H, W)',
+        channels=notes['channels'],
+    )
+    return '\n'.join([*parts, f'All of it: {description_of(out)}', '', example])
+
+
+def _speed_table(result: dict) -> str:
+    sizes = 'x'.join(map(str, result['timed_shape']))
+    table = PrettyTable(
+        ['model', 'max difference', f'ms an image ({sizes})', 'of PyTorch']
+    )
+    table.align = 'r'
+    table.align['model'] = 'l'
+    base = result['ms_per_image']['PyTorch']
+    for name, ms in result['ms_per_image'].items():
+        found = result['differences'].get(name)
+        worst = f'{max(found.values()):.1e}' if found else '-'
+        table.add_row([name, worst, f'{ms:.1f}', f'{ms / base:.2f}'])
+    return f'{table}\n{result["threads"]} threads'
+
+
+def _metric_table(metrics: dict[str, dict[str, float]]) -> str:
+    table = PrettyTable(['metric', 'PyTorch', 'int8', 'difference'])
+    table.align = 'r'
+    table.align['metric'] = 'l'
+    for name, before in metrics['before'].items():
+        after = metrics['after'][name]
+        table.add_row([name, f'{before:.4g}', f'{after:.4g}', f'{after - before:+.4g}'])
+    return str(table)

@@ -1,0 +1,111 @@
+"""Export a model to ONNX or OpenVINO, in fp32 or int8, checked against PyTorch.
+
+Segmentors are exported whole, of detectors the backbone and the neck. The input is the
+raw image as OpenCV reads it; it is normalised inside.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
+from convnext_backbone import checkpoints, cli
+from convnext_backbone.export import export
+from convnext_backbone.export.backends import SUFFIXES, require
+from convnext_backbone.export.output import default_path
+from convnext_backbone.export.summary import summarise
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    cli.add_config_arguments(parser)
+    cli.add_checkpoint_argument(parser)
+    parser.add_argument('--format', required=True, choices=SUFFIXES)
+    parser.add_argument(
+        '--int8',
+        action='store_true',
+        help='quantise with images of the training data; AP or mIoU before and after',
+    )
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument(
+        '--dynamic',
+        action='store_true',
+        help='take any batch, and any multiples of 32 as height and width',
+    )
+    sizes.add_argument(
+        '--shape',
+        nargs=2,
+        type=int,
+        metavar=('H', 'W'),
+        help="size of the input (default: the config's test scale or crop size)",
+    )
+    parser.add_argument(
+        '--out',
+        metavar='F',
+        help='file to write (default: CONFIG_NAME.onnx or .xml beside the checkpoint)',
+    )
+    parser.add_argument(
+        '--data-root', metavar='D', help="data set to use in place of the config's"
+    )
+    parser.add_argument(
+        '--images',
+        nargs='+',
+        metavar='IMAGE_OR_FOLDER',
+        help='check and time on these (default: on the test data)',
+    )
+    parser.add_argument(
+        '--calibration-images', type=_count, default=64, metavar='N', help='of --int8'
+    )
+    parser.add_argument(
+        '--eval-images',
+        type=_count,
+        metavar='N',
+        help='evaluate --int8 on the first N (default: all)',
+    )
+    return parser.parse_args(argv)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'{text}: at least 1')
+    return number
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool and return its exit status."""
+    args = parse_args(argv)
+    require(args.format)
+    checkpoint = checkpoints.pick_file(args.checkpoint)
+    splits = ('train', 'test') if args.int8 else () if args.images else ('test',)
+    try:
+        cfg = cli.load_config(args, splits=splits)
+    except ValueError as error:
+        if splits == ('test',):
+            raise ValueError(f'{error}; or give pictures with --images') from error
+        raise
+    work_dir = cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
+    out = Path(
+        args.out
+        or default_path(cfg.filename, checkpoint, work_dir, args.format, args.int8)
+    )
+    result = export(
+        cfg,
+        checkpoint,
+        args.format,
+        out,
+        int8=args.int8,
+        dynamic=args.dynamic,
+        shape=args.shape,
+        images=args.images,
+        calibration_images=args.calibration_images,
+        eval_images=args.eval_images,
+    )
+    print(summarise(out, result))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(cli.run(main))
