@@ -1,0 +1,92 @@
+"""Proof, before anything is timed, that all contestants compute the same."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from convnext_backbone.benchmark.masks import Masks
+from convnext_backbone.benchmark.peers import Contestant
+
+TOLERANCE = 1e-5  # of the greatest difference, relative to the greatest value
+GRADIENT_SIDE = 64  # pixels; gradients of larger images take time and memory
+
+
+def check(
+    reference: Contestant,
+    others: Iterable[Contestant],
+    masks: Masks,
+    images: Tensor,
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Compare outputs in eval mode and in training, and all gradients.
+
+    Outputs in eval mode are those of the images, the others of a crop of them. The
+    gradients are those without drop path.
+
+    Args:
+        reference: Ours, without checkpointing.
+        others: What must equal it.
+        masks: The samples that the blocks keep in training.
+        images: (N, 3, H, W).
+        tolerance: Greatest relative difference.
+
+    Raises:
+        ValueError: Someone computes something else; the message says where.
+    """
+    crop = images[..., :GRADIENT_SIDE, :GRADIENT_SIDE].contiguous()
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        expected = _results(reference, masks, images, crop)
+        for other in others:
+            _compare(other, _results(other, masks, images, crop), expected, tolerance)
+
+
+def _results(
+    contestant: Contestant, masks: Masks, images: Tensor, crop: Tensor
+) -> dict[str, Tensor]:
+    module = contestant.module.eval()
+    with torch.no_grad():
+        results = _named('map', module(images))
+    outs = module(crop)
+    generator = torch.Generator().manual_seed(0)
+    grads = [torch.randn(out.shape, generator=generator).to(out) for out in outs]
+    inputs = list(contestant.params.values())
+    gradients = torch.autograd.grad(outs, inputs, grads)
+    for key, gradient in zip(contestant.params, gradients, strict=True):
+        results[f'the gradient of {key}'] = gradient.flatten()
+    module.train()
+    contestant.seed(0, masks, len(crop))
+    outs = [out.detach() for out in module(crop)]
+    return results | _named('in training map', outs)
+
+
+def _named(what: str, maps: Sequence[Tensor]) -> dict[str, Tensor]:
+    return {f'{what} {i}': value for i, value in enumerate(maps)}
+
+
+def _compare(
+    contestant: Contestant,
+    results: dict[str, Tensor],
+    expected: dict[str, Tensor],
+    tolerance: float,
+) -> None:
+    for name, theirs in results.items():
+        ours = expected[name]
+        if theirs.shape != ours.shape:
+            raise ValueError(
+                f'{contestant.name} does not compute what ours does: {name} has shape '
+                f'{tuple(theirs.shape)}, ours {tuple(ours.shape)}'
+            )
+        difference = relative_difference(theirs, ours)
+        if not difference <= tolerance:
+            raise ValueError(
+                f'{contestant.name} does not compute what ours does: {name} differs '
+                f'by {difference:.1e} of its greatest value, more than '
+                f'{tolerance:.0e}; nothing was timed'
+            )
+
+
+def relative_difference(a: Tensor, b: Tensor) -> float:
+    """Greatest difference between two tensors, relative to the greatest of ``b``."""
+    greatest = b.abs().max()
+    return ((a - b).abs().max() / greatest.clamp_min(1e-30)).item()

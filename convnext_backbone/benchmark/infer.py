@@ -1,0 +1,77 @@
+"""Ways to run our backbone when nothing is trained, to compare with the peers' own.
+
+A new way is a row of :data:`VARIANTS`.
+"""
+
+import copy
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convnext_backbone.benchmark.check import TOLERANCE, relative_difference
+from convnext_backbone.convnext import ConvNeXt
+
+Run = Callable[[Tensor], Sequence[Tensor]]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to run the backbone.
+
+    Attributes:
+        make: From the backbone in eval mode and example images to what runs it.
+        tolerance: Greatest difference of the maps, relative to their greatest value.
+        packages: What must be installed.
+    """
+
+    make: Callable[[ConvNeXt, Tensor], Run]
+    tolerance: float = TOLERANCE
+    packages: tuple[str, ...] = ()
+
+
+def _fast(model: ConvNeXt, images: Tensor) -> Run:
+    return copy.deepcopy(model).eval().fuse()
+
+
+VARIANTS: dict[str, Variant] = {
+    'eager': Variant(lambda model, images: model),
+    'fast': Variant(_fast, tolerance=1e-4),
+}
+
+
+def make_variants(
+    model: ConvNeXt, images: Tensor, variants: Mapping[str, Variant] | None = None
+) -> dict[str, Run]:
+    """Make every variant whose packages are installed, and compare its maps.
+
+    Args:
+        model: Ours.
+        images: (N, 3, H, W).
+        variants: Those to make; all by default.
+
+    Returns:
+        What runs the backbone, by the variant's name.
+
+    Raises:
+        ValueError: A variant computes something else.
+    """
+    model.eval()
+    runs = {}
+    with torch.no_grad():
+        expected = model(images)
+        for name, variant in (VARIANTS if variants is None else variants).items():
+            if not all(map(importlib.util.find_spec, variant.packages)):
+                continue
+            run = variant.make(model, images)
+            difference = max(map(relative_difference, run(images), expected))
+            if not difference <= variant.tolerance:
+                raise ValueError(
+                    f'{name} does not compute what the backbone does: a map differs by '
+                    f'{difference:.1e} of its greatest value, more than '
+                    f'{variant.tolerance:.0e}; nothing was timed'
+                )
+            runs[name] = run
+    return runs

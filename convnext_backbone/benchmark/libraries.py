@@ -1,0 +1,146 @@
+"""The backbones of libraries: timm, torchvision, Hugging Face's transformers.
+
+timm and torchvision have no norms for their maps: they get ours on top, so that all do
+the same work. Each builder returns the module, which emits four LayerNorm-ed maps, and
+the translation of its parameters' names to ours. A library is imported when it is used.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from convnext_backbone.benchmark.archs import Arch
+from convnext_backbone.benchmark.masks import Masks, share
+from convnext_backbone.checkpoints.keymaps import to_ours
+from convnext_backbone.convnext import LayerNorm2d
+
+Built = tuple[nn.Module, Callable[[str], str | None]]
+NORM = re.compile(r'norm\d\.(weight|bias)')
+
+
+class NormedMaps(nn.Module):
+    """A LayerNorm on each map of a backbone that has none."""
+
+    def __init__(self, body: nn.Module, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.body = body
+        for i, width in enumerate(channels):
+            self.add_module(f'norm{i}', LayerNorm2d(width))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Map images (N, 3, H, W) to a map of each stage."""
+        maps = enumerate(self.body(x))
+        return tuple(getattr(self, f'norm{i}')(out) for i, out in maps)
+
+
+class TorchvisionStages(nn.Module):
+    """The outputs of the stages of torchvision's model."""
+
+    def __init__(self, features: nn.Sequential) -> None:
+        super().__init__()
+        self.features = features
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map images (N, 3, H, W) to a map of each stage, without a norm."""
+        outs = []
+        for down, stage in zip(self.features[::2], self.features[1::2], strict=True):
+            x = stage(down(x))
+            outs.append(x)
+        return outs
+
+
+class HuggingFaceMaps(nn.Module):
+    """The maps of a backbone of transformers, as a tuple."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Map images (N, 3, H, W) to a map of each stage."""
+        return tuple(self.backbone(x).feature_maps)
+
+
+def _timm_name(arch: Arch) -> str:
+    return f'convnext{"v2" if arch.use_grn else ""}_{arch.size}'
+
+
+def timm_has(arch: Arch) -> bool:
+    """Tell whether timm publishes an arch."""
+    import timm
+
+    return timm.is_model(_timm_name(arch))
+
+
+def build_timm(arch: Arch, masks: Masks, with_cp: bool) -> Built:
+    """Build timm's, with ``features_only=True`` as detectors use it."""
+    import timm
+
+    body = timm.create_model(
+        _timm_name(arch),
+        features_only=True,
+        depths=arch.depths,
+        dims=arch.channels,
+        drop_path_rate=masks.rates[-1],
+        ls_init_value=None if arch.use_grn else 1.0,
+    )
+    body.set_grad_checkpointing(with_cp)
+    share(body, masks, divides=False)
+
+    def rename(key: str) -> str | None:
+        if NORM.fullmatch(key):
+            return key
+        # features_only flattens the sequences of stages
+        return to_ours(re.sub(r'^body\.(stem|stages)_', r'\1.', key), 'timm')
+
+    return NormedMaps(body, arch.channels), rename
+
+
+def torchvision_has(arch: Arch) -> bool:
+    """Tell whether torchvision publishes an arch."""
+    import torchvision
+
+    return not arch.use_grn and hasattr(torchvision.models, f'convnext_{arch.size}')
+
+
+def build_torchvision(arch: Arch, masks: Masks, with_cp: bool) -> Built:
+    """Build the stages of torchvision's."""
+    from torchvision.models.convnext import CNBlockConfig
+    from torchvision.models.convnext import ConvNeXt as TorchvisionConvNeXt
+
+    widths = [*arch.channels, None]
+    model = TorchvisionConvNeXt(
+        [CNBlockConfig(*widths[i : i + 2], n) for i, n in enumerate(arch.depths)],
+        stochastic_depth_prob=masks.rates[-1],
+        layer_scale=1.0,
+    )
+    share(model, masks, divides=False)
+
+    def rename(key: str) -> str | None:
+        if NORM.fullmatch(key):
+            return key
+        return to_ours(key.removeprefix('body.'), 'torchvision')
+
+    return NormedMaps(TorchvisionStages(model.features), arch.channels), rename
+
+
+def build_hf(arch: Arch, masks: Masks, with_cp: bool) -> Built:
+    """Build a ``ConvNextBackbone`` or ``ConvNextV2Backbone``."""
+    import transformers
+
+    kind = 'ConvNextV2' if arch.use_grn else 'ConvNext'
+    config = getattr(transformers, f'{kind}Config')(
+        depths=list(arch.depths),
+        hidden_sizes=list(arch.channels),
+        num_stages=len(arch.depths),
+        drop_path_rate=masks.rates[-1],
+        out_features=[f'stage{i + 1}' for i in range(len(arch.depths))],
+        **({} if arch.use_grn else {'layer_scale_init_value': 1.0}),
+    )
+    backbone = getattr(transformers, f'{kind}Backbone')(config)
+    share(backbone, masks, divides=True)
+    return (
+        HuggingFaceMaps(backbone),
+        lambda key: to_ours(key.removeprefix('backbone.'), 'hf'),
+    )

@@ -1,0 +1,135 @@
+"""Peak memory of training steps, measured in a process of its own for each contestant.
+
+Every process imports the same, whoever runs in it.
+"""
+
+import importlib
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from convnext_backbone.benchmark.archs import Arch
+from convnext_backbone.benchmark.masks import Masks
+from convnext_backbone.benchmark.measure import TrainingStep
+from convnext_backbone.benchmark.peers import PEERS, build
+from convnext_backbone.benchmark.weights import random_state
+
+STEPS = 2  # the second has the memory that the first left behind
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process is to do.
+
+    Attributes:
+        name: 'ours' or a peer.
+        arch: Of the backbone.
+        drop_path: Rate of its last block.
+        with_cp: Checkpointing, as :func:`~convnext_backbone.benchmark.peers.build`
+            takes it.
+        batch: Images in a step.
+        shape: Their height and width, pixels.
+        threads: Of torch.
+        device: Where.
+        peers: Everyone who is compared, whose modules are imported.
+        data_root: Images of COCO, for a step of a detector; None for the backbone's.
+    """
+
+    name: str
+    arch: Arch
+    drop_path: float
+    with_cp: bool | str
+    batch: int
+    shape: tuple[int, int]
+    threads: int
+    device: str
+    peers: Sequence[str]
+    data_root: str | None = None
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Memory of a process, MB of 2**20 bytes: before the model was built, and most."""
+
+    base_mb: float
+    peak_mb: float
+
+
+def peak_memory(job: Job) -> Peak:
+    """Run a job in a process of its own.
+
+    Raises:
+        RuntimeError: The process failed; the message ends with what it wrote.
+    """
+    command = [sys.executable, '-m', __name__, json.dumps(asdict(job))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(
+            f'measuring the memory of {job.name}, arch {job.arch.name}, failed with '
+            f'status {done.returncode}:\n{done.stderr[-4000:]}'
+        )
+    return Peak(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def run(job: Job) -> Peak:
+    """Do the job in this process."""
+    torch.set_num_threads(job.threads)
+    for peer in job.peers:
+        for module in PEERS[peer].imports if peer in PEERS else ():
+            importlib.import_module(module)
+    shape = tuple(job.shape)
+    if job.data_root:
+        import mmdet.models  # noqa: F401  (counts as base)
+
+        from convnext_backbone.benchmark import detector
+
+        batch = detector.load_batch(job.data_root, job.batch, shape, job.device)
+    else:
+        images = torch.randn(job.batch, 3, *shape, device=job.device)
+    base = _memory(job.device)[0]
+    masks = Masks(job.drop_path, sum(job.arch.depths))
+    contestant = build(job.name, job.arch, masks, random_state(job.arch), job.with_cp)
+    contestant.module.to(job.device)
+    if job.data_root:
+        step = detector.DetectorStep(contestant, job.arch, masks, batch)
+    else:
+        step = TrainingStep(contestant, masks, images)
+    for seed in range(STEPS):
+        step(seed)
+    return Peak(base, _memory(job.device)[1])
+
+
+def _memory(device: str) -> tuple[float, float]:
+    """MB of this process, or of the GPU's tensors: now, and most so far."""
+    if torch.device(device).type == 'cuda':
+        now, most = torch.cuda.memory_allocated, torch.cuda.max_memory_allocated
+        return now(device) / 2**20, most(device) / 2**20
+    status = Path('/proc/self/status')
+    if status.is_file():
+        # ru_maxrss is handed on by the process that starts another: it would be at
+        # least the peak of the tool itself.
+        fields = dict(line.split(':', 1) for line in status.read_text().splitlines())
+        kilobytes = [int(fields[key].split()[0]) for key in ('VmRSS', 'VmHWM')]
+        return kilobytes[0] / 2**10, kilobytes[1] / 2**10
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    most /= 2**20 if sys.platform == 'darwin' else 2**10
+    return most, most
+
+
+def _main() -> None:
+    fields = json.loads(sys.argv[1])
+    arch = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in fields.pop('arch').items()
+    }
+    print(json.dumps(asdict(run(Job(arch=Arch(**arch), **fields)))))
+
+
+if __name__ == '__main__':
+    _main()

@@ -1,0 +1,73 @@
+"""What to compare, as the command line states it, and whether that is valid."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from convnext_backbone.benchmark.archs import find_archs
+from convnext_backbone.benchmark.peers import PEERS
+
+MIN_SIDE = 32  # pixels, stride of the last stage
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to compare.
+
+    Attributes:
+        what: 'backbone', 'step' or 'infer'.
+        archs: Names, as :func:`~convnext_backbone.benchmark.archs.find_archs` takes.
+        peers: Whom ours is compared with.
+        shape: Height and width of the images, pixels.
+        batch: Number of images.
+        rounds: How often everyone is timed.
+        threads: Of torch; None leaves them alone.
+        drop_paths: Rates of the last block; None for that of each arch's detector.
+        with_cp: Levels of checkpointing of ours.
+        device: Where to run.
+        data_root: Images in COCO's layout, for 'step'.
+    """
+
+    what: str
+    archs: Sequence[str]
+    peers: Sequence[str]
+    shape: tuple[int, int]
+    batch: int
+    rounds: int
+    threads: int | None
+    drop_paths: Sequence[float] | None
+    with_cp: Sequence[bool | str]
+    device: str
+    data_root: str | None
+
+    def check(self) -> None:
+        """Raise ValueError for a name or number that is not valid."""
+        find_archs(self.archs)
+        unknown = [name for name in self.peers if name not in PEERS]
+        if unknown:
+            raise ValueError(
+                f'--against {",".join(unknown)}: expected names out of '
+                f'{", ".join(PEERS)}, separated by commas'
+            )
+        for name in ('batch', 'rounds', 'threads'):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f'--{name} {value}: expected a positive number')
+        if min(self.shape) < MIN_SIDE:
+            raise ValueError(
+                f'--shape {self.shape[0]} {self.shape[1]}: height and width must be at '
+                f'least {MIN_SIDE} pixels, the stride of the last stage'
+            )
+        for rate in self.drop_paths or ():
+            if not 0 <= rate < 1:
+                raise ValueError(
+                    f'--drop-path {rate}: expected probabilities from 0 to below 1'
+                )
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f'--device {self.device}: {str(error).splitlines()[0]}; expected cpu '
+                f'or, where PyTorch has a GPU, cuda'
+            ) from error

@@ -1,0 +1,157 @@
+"""Compare our backbone with others in time and memory, at equal outputs.
+
+A name of an arch is a size (atto, femto, pico, nano, tiny, small, base, large, xlarge,
+huge) for V1, with _v2 for V2. The peers get our weights and drop the same samples;
+their outputs and gradients are compared with ours before anything is timed. All compute
+in fp32, in turn, in one process; memory is that of a process for each.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+
+# Before torch loads OpenMP. On a machine that does nothing else, threads that sleep
+# between two operations cost the fine-grained ones a tenth of their time.
+os.environ.setdefault('OMP_WAIT_POLICY', 'ACTIVE')
+
+# ruff: noqa: E402
+import torch
+
+import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
+from convnext_backbone import cli
+from convnext_backbone.benchmark.chart import draw_chart
+from convnext_backbone.benchmark.machine import describe_machine
+from convnext_backbone.benchmark.options import Options
+from convnext_backbone.benchmark.results import Absent, Row, as_json, table
+from convnext_backbone.benchmark.run import compare
+from convnext_backbone.predictions import write_json
+
+LEVELS = {'false': False, 'selective': 'selective', 'hidden': 'hidden', 'true': True}
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        '--what',
+        choices=('backbone', 'step', 'infer'),
+        default='backbone',
+        help='forward and backward of the backbone (default), a training step of Mask '
+        'R-CNN, or inference with all that speeds it up',
+    )
+    parser.add_argument('--archs', nargs='+', default=['tiny'], metavar='ARCH')
+    parser.add_argument(
+        '--against',
+        nargs='+',
+        default=['meta,timm,mmpretrain'],
+        metavar='PEER',
+        help='out of meta, timm, torchvision, hf, mmpretrain, separated by commas '
+        '(default: %(default)s)',
+    )
+    parser.add_argument(
+        '--shape',
+        nargs=2,
+        type=int,
+        default=(512, 512),
+        metavar=('H', 'W'),
+        help='pixels (default: 512 512)',
+    )
+    parser.add_argument(
+        '--batch', type=int, metavar='N', help='images (default: 2, 1 for infer)'
+    )
+    parser.add_argument(
+        '--threads', type=int, metavar='T', help='of torch (default: all cores)'
+    )
+    parser.add_argument(
+        '--rounds', type=int, default=20, metavar='R', help='default: %(default)s'
+    )
+    parser.add_argument(
+        '--drop-path',
+        nargs='+',
+        type=float,
+        metavar='P',
+        help="rates in training (default: that of the arch's detector)",
+    )
+    parser.add_argument(
+        '--with-cp',
+        nargs='+',
+        type=str.lower,
+        choices=LEVELS,
+        default=['selective'],
+        metavar='LEVEL',
+        help='levels of checkpointing of ours, out of false, selective (default), '
+        'hidden, true; at true the peers recompute their blocks too',
+    )
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='default: %(default)s',
+    )
+    parser.add_argument(
+        '--data-root',
+        metavar='D',
+        help="for step: images in COCO's layout (default: coco_mini in "
+        '$CONVNEXT_TEST_DATA)',
+    )
+    parser.add_argument(
+        '--json', metavar='F', help='write the rows, also after each arch'
+    )
+    parser.add_argument(
+        '--out',
+        default='work_dirs/benchmark.png',
+        metavar='F',
+        help='bar chart (default: %(default)s)',
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool and return its exit status."""
+    args = parse_args(argv)
+    options = Options(
+        what=args.what,
+        archs=_names(args.archs),
+        peers=_names(args.against),
+        shape=tuple(args.shape),
+        batch=(1 if args.what == 'infer' else 2) if args.batch is None else args.batch,
+        rounds=args.rounds,
+        threads=args.threads,
+        drop_paths=args.drop_path,
+        with_cp=[LEVELS[level] for level in args.with_cp],
+        device=args.device,
+        data_root=args.data_root,
+    )
+    options.check()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    command = shlex.join(
+        ['python', 'tools/benchmark.py', *(sys.argv[1:] if argv is None else argv)]
+    )
+    where = describe_machine(args.device)
+    rows: list[Row] = []
+    absent: list[Absent] = []
+    for more_rows, more_absent in compare(options):
+        rows += more_rows
+        absent += more_absent
+        if args.json:
+            write_json(args.json, as_json(rows))
+        if rows:
+            draw_chart(rows, args.out, command, where)
+    print(table(rows, absent))
+    print(f'{where}; ± is the interquartile range by the median')
+    if rows:
+        print(f'Chart: {args.out}')
+    return 0
+
+
+def _names(values: Sequence[str]) -> list[str]:
+    """Split names at commas too; each once."""
+    return list(dict.fromkeys(n for value in values for n in value.split(',') if n))
+
+
+if __name__ == '__main__':
+    sys.exit(cli.run(main))
