@@ -383,12 +383,20 @@ def test_detectors_of_different_backbones_take_the_same_step(data_dir):
     assert batch['inputs'].shape == (2, 3, 128, 160)
     steps = {(c.name,): detector.DetectorStep(c, arch, masks, batch) for c in found}
     detector.check_losses(steps)
-    before = {k: p.detach().clone() for k, p in found[0].params.items()}
+    losses = []
     for step in steps.values():
-        assert step(0)['train_step'] > 0
+        step.optimizer.zero_grad()
+        loss = step.loss(1)  # a seed at which every block keeps a sample
+        loss.backward()
+        losses.append(loss.item())
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-4)
     for key, param in found[0].params.items():
-        change = (param - before[key]).abs().max()
-        assert change > 0, key
+        greatest = param.grad.abs().max()
+        assert greatest > 0, key
         for other in found[1:]:
-            after = other.params[key].reshape(param.shape)
-            assert (after - param).abs().max() < 0.1 * change + 1e-6, key
+            difference = other.params[key].grad.reshape(param.shape) - param.grad
+            assert difference.abs().max() < 0.01 * greatest, key
+    for one, step in zip(found, steps.values(), strict=True):
+        before = {key: p.detach().clone() for key, p in one.params.items()}
+        assert step(1)['train_step'] > 0
+        assert not any(torch.equal(p, before[k]) for k, p in one.params.items())

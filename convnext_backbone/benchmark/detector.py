@@ -142,7 +142,8 @@ def load_batch(
         dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
         # The shorter side becomes that of the crop, or longer.
         dict(type='Resize', scale=(10**6, max(shape)), keep_ratio=True),
-        dict(type='RandomCrop', crop_size=shape, allow_negative_crop=False),
+        # mmdet's sizes are (width, height).
+        dict(type='RandomCrop', crop_size=shape[::-1], allow_negative_crop=False),
         dict(type='PackDetInputs'),
     ]
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
