@@ -106,13 +106,18 @@ def add_config_arguments(
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a run over a data set takes: where from, where to, how started."""
-    parser.add_argument(
-        '--data-root', metavar='D', help="data set to use in place of the config's"
-    )
+    add_data_root_argument(parser)
     parser.add_argument(
         '--work-dir', metavar='D', help='output folder (default: work_dirs/CONFIG_NAME)'
     )
     add_launcher_arguments(parser)
+
+
+def add_data_root_argument(parser: argparse.ArgumentParser) -> None:
+    """Add where the data set is, for a tool that reads a config's."""
+    parser.add_argument(
+        '--data-root', metavar='D', help="data set to use in place of the config's"
+    )
 
 
 def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,9 @@ from convnext_backbone.archs import (
     parse_out_indices,
 )
 from convnext_backbone.block import (
+    GRN_EPS,
     KEPT,
+    NORM_EPS,
     BlockWeights,
     depthwise_conv2d,
     fuse_weights,
@@ -41,7 +43,6 @@ MMENGINE_PRETRAINED = (
     PretrainedInit,
 )
 STEM_STRIDE = 4
-NORM_EPS = 1e-6
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -76,7 +77,7 @@ class GRN(nn.Module):
         g = torch.linalg.vector_norm(
             x, dim=(1, 2), keepdim=True, dtype=torch.promote_types(x.dtype, torch.float)
         )  # (N, 1, 1, C)
-        n = g / (g.mean(dim=-1, keepdim=True) + 1e-6)
+        n = g / (g.mean(dim=-1, keepdim=True) + GRN_EPS)
         scale = (1 + self.gamma * n).to(x.dtype)
         return torch.addcmul(self.beta.to(x.dtype), x, scale)
 

@@ -6,6 +6,7 @@ from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
 import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
+from convnext_backbone.data import make_demo_data
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,6 +18,14 @@ def data_dir() -> Path:
     if not path:
         pytest.skip('CONVNEXT_TEST_DATA is not set')
     return Path(path)
+
+
+@pytest.fixture(scope='module')
+def demo(tmp_path_factory) -> Path:
+    """A few small demo scenes, anew for each module that asks for them."""
+    root = tmp_path_factory.mktemp('demo') / 'data'
+    make_demo_data(root, train=4, val=3, size=128)
+    return root
 
 
 @pytest.fixture

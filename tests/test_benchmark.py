@@ -16,7 +16,7 @@ from convnext_backbone.benchmark.archs import DETECTION_RATES, Arch, find_archs
 from convnext_backbone.benchmark.check import check
 from convnext_backbone.benchmark.infer import VARIANTS, Variant, make_variants
 from convnext_backbone.benchmark.masks import Masks, share
-from convnext_backbone.benchmark.measure import TrainingStep, measure, spread
+from convnext_backbone.benchmark.measure import TrainingStep
 from convnext_backbone.benchmark.memory import Job, peak_memory
 from convnext_backbone.benchmark.pairing import entrants, pairs
 from convnext_backbone.benchmark.peers import (
@@ -28,6 +28,7 @@ from convnext_backbone.benchmark.peers import (
 )
 from convnext_backbone.benchmark.results import Row
 from convnext_backbone.benchmark.weights import random_state
+from convnext_backbone.timing import measure, spread
 
 ROOT = Path(__file__).parents[1]
 ARCHS = ', '.join(DETECTION_RATES)

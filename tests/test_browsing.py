@@ -14,7 +14,6 @@ from mmengine.structures import BaseDataElement, PixelData
 
 from convnext_backbone import browsing, cli
 from convnext_backbone.browsing import browse
-from convnext_backbone.data import make_demo_data
 from convnext_backbone.visualize import GAP
 
 tool = functools.partial(test_tools.tool, 'browse_dataset')
@@ -28,13 +27,6 @@ LOAD = [
 PACK = dict(type='PackDetInputs')
 FLIP = dict(type='RandomFlip', prob=1.0)
 RED = (0, 0, 255)  # BGR
-
-
-@pytest.fixture(scope='module')
-def demo(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp('demo') / 'data'
-    make_demo_data(root, train=4, val=3, size=128)
-    return root
 
 
 def write_boxes(root: Path, boxes: list[tuple[int, int, int, int]]) -> None:

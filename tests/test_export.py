@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from convnext_backbone import cli
 from convnext_backbone.convnext import GRN, Block, ConvNeXt, LayerNorm2d
-from convnext_backbone.data import make_demo_data
 from convnext_backbone.export import ExportedModel, compare, convert
 from convnext_backbone.export import images as pictures
 from convnext_backbone.export.backends import SUFFIXES
@@ -64,13 +63,6 @@ def traced(config: str) -> tuple[ImageModel, torch.export.ExportedProgram]:
 
 def raw_images(*shape: int) -> Tensor:
     return torch.randint(0, 256, shape, generator=torch.manual_seed(1)).float()
-
-
-@pytest.fixture(scope='module')
-def demo(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp('demo') / 'data'
-    make_demo_data(root, train=4, val=3, size=128)
-    return root
 
 
 @pytest.fixture(scope='module')

@@ -12,7 +12,6 @@ from mmengine.registry import DefaultScope
 from pycocotools import mask as rle
 
 from convnext_backbone import cli
-from convnext_backbone.data import make_demo_data
 
 TOOLS = Path(__file__).parents[1] / 'tools'
 DET = 'configs/det/cascade_convnext_atto_demo.py'
@@ -42,13 +41,6 @@ def tool(name: str, *argv: object) -> int:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return cli.run(lambda: module.main([str(a) for a in argv]))
-
-
-@pytest.fixture(scope='module')
-def demo(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp('demo') / 'data'
-    make_demo_data(root, train=4, val=3, size=128)
-    return root
 
 
 @pytest.fixture(scope='module')

@@ -26,9 +26,10 @@ from convnext_backbone.benchmark.machine import describe_machine
 from convnext_backbone.benchmark.options import Options
 from convnext_backbone.benchmark.results import Absent, Row, as_json, table
 from convnext_backbone.benchmark.run import compare
+from convnext_backbone.block import KEPT
 from convnext_backbone.predictions import write_json
 
-LEVELS = {'false': False, 'selective': 'selective', 'hidden': 'hidden', 'true': True}
+LEVELS = {str(level).lower(): level for level in KEPT}
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -14,9 +14,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     cli.add_config_arguments(parser)
-    parser.add_argument(
-        '--data-root', metavar='D', help="data set to use in place of the config's"
-    )
+    cli.add_data_root_argument(parser)
     parser.add_argument(
         '--split',
         choices=('train', 'val'),

@@ -46,9 +46,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar='F',
         help='file to write (default: CONFIG_NAME.onnx or .xml beside the checkpoint)',
     )
-    parser.add_argument(
-        '--data-root', metavar='D', help="data set to use in place of the config's"
-    )
+    cli.add_data_root_argument(parser)
     parser.add_argument(
         '--images',
         nargs='+',

@@ -10,7 +10,7 @@ before anything is timed.
 ``peers.py``       an arch and our weights -> anyone's backbone; ``libraries.py`` has
                    those that can be installed; ``weights.py`` draws the weights
 ``check.py``       outputs and gradients equal ours
-``measure.py``     time: everyone in turn in one process
+``measure.py``     what is timed, in turn in one process
 ``memory.py``      peak memory: a process for each
 ``machine.py``     the machine's fastest matrix product; FLOPs of a step
 ``detector.py``    a training step of Mask R-CNN

@@ -152,8 +152,10 @@ def load_batch(
         found = []
         for i in range(len(images)):
             item = images.prepare_data(i)  # None if a crop shows nothing
-            if item is not None and len(found) < number:
+            if item is not None:
                 found.append(item)
+            if len(found) == number:
+                break
         if len(found) < number:
             raise ValueError(
                 f'--data-root {data_root}: {len(found)} images have annotations in a '

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 from prettytable import PrettyTable
 
-from convnext_backbone.benchmark.measure import spread
+from convnext_backbone.timing import spread
 
 # Values of a row's `what`, in the order of the table.
 SUBJECTS = ('forward', 'forward_backward', 'train_step', 'infer')
@@ -160,9 +160,8 @@ def _lines(rows: list[Row]) -> list[list[str]]:
 
 def _line(metrics: dict[str, Row]) -> list[str]:
     row = next(iter(metrics.values()))
-    what = row.what if row.variant == 'train' else f'{row.what} {row.variant}'
-    if row.what == 'forward' and row.variant == 'train':
-        what = 'forward train'
+    forward_only = row.what in ('forward', 'infer')
+    what = f'{row.what} {row.variant}' if forward_only else row.what
     line = [row.arch, what, f'{row.drop_path:g}', str(row.with_cp), row.peer]
     time, memory = metrics.get('seconds'), metrics.get('peak_mb')
     if time:

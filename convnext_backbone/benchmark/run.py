@@ -10,18 +10,14 @@ from convnext_backbone.benchmark.archs import Arch, find_archs
 from convnext_backbone.benchmark.check import check
 from convnext_backbone.benchmark.infer import make_variants
 from convnext_backbone.benchmark.masks import Masks
-from convnext_backbone.benchmark.measure import (
-    Inference,
-    Step,
-    TrainingStep,
-    measure,
-)
+from convnext_backbone.benchmark.measure import Inference, TrainingStep
 from convnext_backbone.benchmark.memory import Job, peak_memory
 from convnext_backbone.benchmark.options import Options
 from convnext_backbone.benchmark.pairing import Key, entrants, pairs
 from convnext_backbone.benchmark.peers import OURS, Contestant, build
 from convnext_backbone.benchmark.results import Absent, Row, timed
 from convnext_backbone.benchmark.weights import random_state
+from convnext_backbone.timing import Step, measure
 
 # What the steps of a comparison time: name of the rows, its variant, and the FLOPs.
 TIMED: dict[str, dict[str, tuple[str, str, Callable[..., float] | None]]] = {

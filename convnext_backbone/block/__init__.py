@@ -9,13 +9,21 @@
 """
 
 from convnext_backbone.block.depthwise import depthwise_conv2d
-from convnext_backbone.block.function import KEPT, residual_block
-from convnext_backbone.block.weights import BlockWeights, fuse_weights
+from convnext_backbone.block.function import KEPT, NORM_EPS, residual_block
+from convnext_backbone.block.grn import GRN_EPS
+from convnext_backbone.block.weights import (
+    BlockWeights,
+    fold_weights,
+    fuse_weights,
+)
 
 __all__ = [
+    'GRN_EPS',
     'KEPT',
+    'NORM_EPS',
     'BlockWeights',
     'depthwise_conv2d',
+    'fold_weights',
     'fuse_weights',
     'residual_block',
 ]

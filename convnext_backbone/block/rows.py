@@ -53,9 +53,9 @@ def groups(
 
 def select(x: Tensor, kept: Sequence[int]) -> Tensor:
     """Return the kept samples of (N, C, H, W): a view where they are adjacent."""
-    first, last = kept[0], kept[-1]
-    if last - first + 1 == len(kept):
-        return x[first : last + 1]
+    run = _run(kept)
+    if run is not None:
+        return x[run]
     # index_select gives up channels_last: select from (N, H, W, C) and go back.
     return x.permute(0, 2, 3, 1).index_select(0, _index(x, kept)).permute(0, 3, 1, 2)
 
@@ -65,14 +65,20 @@ def add_to_kept(total: Tensor, part: Tensor, kept: Sequence[int]) -> Tensor:
     if len(kept) == len(total):
         return part.add_(total)
     total = total.clone()
-    first, last = kept[0], kept[-1]
-    if last - first + 1 == len(kept):
-        total[first : last + 1].add_(part)
+    run = _run(kept)
+    if run is not None:
+        total[run].add_(part)
     else:
         total.permute(0, 2, 3, 1).index_add_(
             0, _index(total, kept), part.permute(0, 2, 3, 1)
         )
     return total
+
+
+def _run(kept: Sequence[int]) -> slice | None:
+    """The kept samples as a slice, if they are adjacent."""
+    first, last = kept[0], kept[-1]
+    return slice(first, last + 1) if last - first + 1 == len(kept) else None
 
 
 def _index(x: Tensor, kept: Sequence[int]) -> Tensor:

@@ -31,6 +31,12 @@ def cast(weights: BlockWeights, dtype: torch.dtype) -> BlockWeights:
 
 
 def fuse_weights(weights: BlockWeights) -> BlockWeights:
+    """Fold the weights, and lay them out for the matmul of :mod:`block.linear`."""
+    folded = fold_weights(weights)
+    return folded._replace(weight1=pack(folded.weight1), weight2=pack(folded.weight2))
+
+
+def fold_weights(weights: BlockWeights) -> BlockWeights:
     """Fold LayerNorm's affine into the first linear, layer scale into the second.
 
     For inference: the result has no gradients. In fp16 layer scale is left where it
@@ -43,4 +49,4 @@ def fuse_weights(weights: BlockWeights) -> BlockWeights:
     if w.gamma is not None and w.gamma.dtype != torch.float16:
         weight2, bias2 = w.weight2 * w.gamma[:, None], w.bias2 * w.gamma
         w = w._replace(weight2=weight2, bias2=bias2, gamma=None)
-    return w._replace(weight1=pack(w.weight1), weight2=pack(w.weight2))
+    return w

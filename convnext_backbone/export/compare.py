@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from convnext_backbone.timing import Step, measure
+
 Model = Callable[[Tensor], tuple[Tensor, ...]]
 
 # Of the largest value of an output. Measured: up to 1e-5, in the deepest models.
@@ -50,23 +52,24 @@ def check(worst: list[float], names: list[str], path: str) -> None:
 def milliseconds(
     models: dict[str, Model], images: Tensor, runs: int = 7
 ) -> dict[str, float]:
-    """Time models in turn, so that what else the machine does meets all of them.
-
-    Each turn begins with another, for a model may slow the one that follows it.
+    """Time models in turn.
 
     Returns:
         The median, in ms an image, of each.
     """
-    names = list(models)
-    times: dict[str, list[float]] = {name: [] for name in names}
+
+    def timed(model: Model) -> Step:
+        def step(_: int) -> dict[str, float]:
+            start = time.perf_counter()
+            model(images)
+            return {'seconds': time.perf_counter() - start}
+
+        return step
+
+    steps = {name: timed(model) for name, model in models.items()}
     with torch.inference_mode():
-        for turn in range(runs + 1):
-            first = turn % len(models)
-            for name in (*names[first:], *names[:first]):
-                start = time.perf_counter()
-                models[name](images)
-                if turn:  # the first warms up
-                    times[name].append(time.perf_counter() - start)
+        times = measure(steps, runs, 'timing')
     return {
-        name: 1000 * statistics.median(t) / len(images) for name, t in times.items()
+        name: 1000 * statistics.median(t['seconds']) / len(images)
+        for name, t in times.items()
     }

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convnext_backbone.block import GRN_EPS, BlockWeights, fold_weights
 from convnext_backbone.convnext import GRN, Block, LayerNorm2d
 
 
@@ -42,7 +43,7 @@ class ChannelGRN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the response; the shape stays."""
         g = (x * x).sum((2, 3), keepdim=True).sqrt()  # (N, C, 1, 1)
-        n = g / (g.mean(1, keepdim=True) + 1e-6)
+        n = g / (g.mean(1, keepdim=True) + GRN_EPS)
         return x * (1 + self.gamma * n) + self.beta
 
 
@@ -53,15 +54,11 @@ class InferenceBlock(nn.Module):
         super().__init__()
         self.dwconv = block.dwconv
         self.norm = ChannelNorm(block.norm, affine=False)
-        weight, bias = block.pwconv1.weight.double(), block.pwconv1.bias.double()
-        bias = bias + weight @ block.norm.bias.double()
-        self.pwconv1 = _conv1x1(weight * block.norm.weight.double(), bias)
+        wide = (w if w is None else w.double() for w in block.weights())
+        folded = fold_weights(BlockWeights(*wide))
+        self.pwconv1 = _conv1x1(folded.weight1, folded.bias1)
         self.grn = None if block.grn is None else ChannelGRN(block.grn)
-        weight, bias = block.pwconv2.weight.double(), block.pwconv2.bias.double()
-        if block.gamma is not None:
-            weight = block.gamma.double()[:, None] * weight
-            bias = block.gamma.double() * bias
-        self.pwconv2 = _conv1x1(weight, bias)
+        self.pwconv2 = _conv1x1(folded.weight2, folded.bias2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""

@@ -88,10 +88,9 @@ def export(
         convert.SAVERS[kind](program, list(outputs), float_file)
         half = pictures.padded([side // 2 for side in first.shape[-2:]])
         other = pictures.cut(first, half).repeat(2, 1, 1, 1)
+        models = {'fp32': ExportedModel(float_file)}
         found = {
-            'fp32': compare.differences(
-                reference, ExportedModel(float_file), [*batches, other]
-            )
+            'fp32': compare.differences(reference, models['fp32'], [*batches, other])
         }
         compare.check(found['fp32'], list(outputs), str(out))
         source, metrics = float_file, None
@@ -110,7 +109,7 @@ def export(
         convert.finish(kind, source, finished, fixed, notes)
 
         name = 'int8' if int8 else 'fp32'
-        models = {'fp32': ExportedModel(float_file), name: ExportedModel(finished)}
+        models[name] = ExportedModel(finished)
         found[name] = compare.differences(reference, models[name], batches)
         compare.check(found['fp32'], list(outputs), str(out))
         ms = compare.milliseconds({'PyTorch': reference, **models}, batches[0])
