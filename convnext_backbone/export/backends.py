@@ -1,7 +1,12 @@
 """The optional packages that export needs, found or asked for."""
 
+import functools
 import importlib.util
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import openvino
 
 PACKAGES = {
     'onnx': ('onnx', 'onnxscript', 'onnxruntime'),
@@ -29,6 +34,20 @@ def require(kind: str) -> None:
             f"pip install 'convnext_backbone[export]'"
         )
     sys.modules.setdefault('openvino_telemetry', None)
+
+
+@functools.cache
+def openvino_core() -> 'openvino.Core':
+    """Return the one core of OpenVINO in this process.
+
+    Its CPU engine installs a signal stack when it is made and puts the last one back
+    when it goes, whoever may have freed that meanwhile: with several engines, the next
+    signal, be it a worker's end, kills the process. One core has one engine.
+    """
+    require('openvino')
+    import openvino
+
+    return openvino.Core()
 
 
 def kind_of(path: str) -> str:

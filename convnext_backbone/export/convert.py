@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from convnext_backbone.export.backends import openvino_core
+
 STRIDE = 32  # sides of images are multiples of it
 INPUT = 'images'
 MOST_ONNX_BYTES = 2 << 30  # a protobuf's limit
@@ -109,7 +111,7 @@ def finish(
     if kind == 'openvino':
         import openvino
 
-        model = openvino.Core().read_model(source)
+        model = openvino_core().read_model(source)
         if shape:
             model.reshape(shape)
         for key, value in notes.items():

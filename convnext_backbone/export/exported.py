@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from convnext_backbone.export.backends import kind_of, require
+from convnext_backbone.export.backends import kind_of, openvino_core, require
 
 
 class ExportedModel:
@@ -80,9 +80,7 @@ class _OnnxRuntime:
 
 class _OpenVINO:
     def __init__(self, path: str, threads: int) -> None:
-        import openvino
-
-        core = openvino.Core()
+        core = openvino_core()
         model = core.read_model(path)
         section = 'convnext_backbone'
         self.notes = (

@@ -4,9 +4,11 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 from torch import Tensor
 
+from convnext_backbone.export.backends import openvino_core
 from convnext_backbone.export.convert import INPUT
 
 
@@ -31,12 +33,14 @@ def quantize_openvino(
 
     nncf.set_log_level(logging.ERROR)
     data = nncf.Dataset(paths, lambda path: load(path).numpy())
-    quantised = nncf.quantize(
-        openvino.Core().read_model(source),
-        data,
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(paths),
-    )
+    core = openvino_core()
+    with mock.patch.object(openvino, 'Core', return_value=core):  # NNCF makes its own
+        quantised = nncf.quantize(
+            core.read_model(source),
+            data,
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(paths),
+        )
     openvino.save_model(quantised, target, compress_to_fp16=False)
 
 
