@@ -199,21 +199,21 @@ def _backward(
     grad_conv = torch.empty_like(conv)
     grad_conv_rows = as_rows(grad_conv)
     factor = _factor(weights, scale)
-    sums = _zeros(weights)
+    sums = _new_sums(weights)
     todo = iter(saved)
 
     for i, group in enumerate(groups(x, kept, weights)):
         rows = [_compute(conv_rows[c.inner], weights, next(todo)) for c in group]
         grads = [grad_rows[c.outer].to(dtype) for c in group]
         grn = None if norms is None else Grn(norms[i], weights)
-        _second_linear(rows, grads, grn, weights, factor, sums)
+        _second_linear(rows, grads, grn, weights, factor, sums, first=i == 0)
         for chunk, row, row_grad in zip(group, rows, grads, strict=True):
             scaled = (row_grad * factor).to(dtype)
             hidden = linear(scaled, weights.weight2.t())  # gradients from here on
             if grn is not None:
                 hidden = grn.backward(hidden, row.active)
             torch.ops.aten.gelu_backward(hidden, row.hidden, grad_input=hidden)
-            _add_product(sums.weight1, hidden, row.normed)
+            _add_product(sums.weight1, hidden, row.normed, first=chunk.inner.start == 0)
             sums.bias1.add_(hidden.sum(0, dtype=sums.bias1.dtype))
             normed = linear(hidden, weights.weight1.t())
             grad_conv_rows[chunk.inner] = _norm_backward(
@@ -221,14 +221,14 @@ def _backward(
             )
 
     # Up to here the second linear's are without the factor that multiplies its output.
-    weight2 = sums.weight2.t().contiguous()
-    output_times_grad = (weight2 * weights.weight2).sum(1) + sums.bias2 * weights.bias2
+    output_times_grad = (sums.weight2 * weights.weight2).sum(1)
+    output_times_grad += sums.bias2 * weights.bias2
     grads = sums._replace(
         conv_weight=weight_gradient(
             select(x, kept).to(dtype), grad_conv, weights.conv_weight.shape[-1]
         ),
         conv_bias=grad_conv_rows.sum(0),
-        weight2=weight2.mul_(factor[:, None]),
+        weight2=sums.weight2.mul_(factor[:, None]),
         bias2=sums.bias2 * factor,
         gamma=None if weights.gamma is None else output_times_grad * scale,
     )
@@ -270,13 +270,17 @@ def _second_linear(
     weights: BlockWeights,
     factor: Tensor,
     sums: BlockWeights,
+    first: bool,
 ) -> None:
     """Add a group's part of the gradients of the second linear and of GRN."""
     bias = sum(g.sum(0, dtype=sums.bias2.dtype) for g in grads)
     sums.bias2.add_(bias)
-    product = sums.weight2 if grn is None else torch.zeros_like(sums.weight2)
+    product = sums.weight2
+    if grn is not None:
+        product, first = torch.empty_like(product), True
     for row, row_grad in zip(rows, grads, strict=True):
-        _add_product(product, row.active, row_grad)
+        _add_product(product, row_grad, row.active, first)
+        first = False
     if grn is not None:
         grn.add_gradients(product, bias, weights, factor, sums)
 
@@ -315,17 +319,31 @@ def _factor(weights: BlockWeights, scale: float) -> Tensor:
     return torch.full_like(weights.bias2, scale, dtype=wide)
 
 
-def _zeros(weights: BlockWeights) -> BlockWeights:
-    """Sums for the gradients, in fp32 or wider; the second weight's is transposed."""
+def _new_sums(weights: BlockWeights) -> BlockWeights:
+    """Sums for the gradients, in fp32 or wider; empty what :func:`_add_product` makes.
+
+    The matrices of the last stages are so large that filling them takes time.
+    """
     wide = torch.promote_types(weights.weight1.dtype, torch.float32)
-    zeros = [w if w is None else torch.zeros_like(w, dtype=wide) for w in weights]
-    sums = BlockWeights(*zeros)
-    return sums._replace(weight2=torch.zeros_like(sums.weight1))
+    made = {'weight1'} if weights.grn_gamma is not None else {'weight1', 'weight2'}
+
+    def new(name: str, weight: Tensor | None) -> Tensor | None:
+        if weight is None:
+            return None
+        make = torch.empty_like if name in made else torch.zeros_like
+        return make(weight, dtype=wide)
+
+    return BlockWeights(**{n: new(n, w) for n, w in weights._asdict().items()})
 
 
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """Add ``left.t() @ right`` to ``total``, which may have a wider type."""
+def _add_product(total: Tensor, left: Tensor, right: Tensor, first: bool) -> None:
+    """Add ``left.t() @ right`` to ``total``, or make it ``total`` if it is the first.
+
+    ``total`` may have a wider type.
+    """
     if total.dtype == left.dtype:
-        total.addmm_(left.t(), right)
+        total.addmm_(left.t(), right, beta=0 if first else 1)
+    elif first:
+        total.copy_(left.t() @ right)
     else:
         total.add_(left.t() @ right)

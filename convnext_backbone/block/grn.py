@@ -46,18 +46,18 @@ class Grn:
         """Add the sample's gradients; learn what its activations' norm contributes.
 
         Args:
-            product: Activations before GRN, transposed, times output gradients,
-                (4C, C).
+            product: Output gradients, transposed, times activations before GRN,
+                (C, 4C).
             bias: Output gradients summed over positions, (C,).
             weights: The block's parameters.
             factor: What multiplies the second linear's output, (C,).
             sums: Receives the gradients.
         """
         weight2 = weights.weight2.to(product.dtype)
-        sums.weight2.addcmul_(product, self.scale[:, None])
-        sums.weight2.addr_(self.beta.to(product.dtype), bias)
+        sums.weight2.addcmul_(product, self.scale)
+        sums.weight2.addr_(bias, self.beta.to(product.dtype))
         sums.grn_beta.view(-1).add_((bias * factor) @ weight2)
-        scale = product.mul_(weight2.t()) @ factor  # gradient of self.scale
+        scale = factor @ product.mul_(weight2)  # gradient of self.scale
         sums.grn_gamma.view(-1).add_(scale * self.relative)
         relative = scale * self.gamma
         norm = relative / self.mean
