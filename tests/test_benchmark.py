@@ -259,7 +259,9 @@ def test_a_step_takes_part_of_its_time_for_the_forward_pass():
 def test_fast_inference_is_fused_and_leaves_the_backbone_alone():
     arch = small()
     (ours,) = contestants(arch, masks_of(arch), (OURS, False))
-    runs = make_variants(ours.module, images())
+    runs = make_variants(
+        ours.module, images(), {name: VARIANTS[name] for name in ('eager', 'fast')}
+    )
     assert runs['eager'] is ours.module
     blocks = [b for stage in runs['fast'].eval().stages for b in stage]
     assert all(block.fused is not None for block in blocks)
@@ -274,6 +276,27 @@ def test_a_wrong_variant_is_found_and_a_missing_package_left_out():
         make_variants(ours.module, images(), {'wrong': wrong})
     gone = Variant(VARIANTS['eager'].make, packages=('no_such_package',))
     assert make_variants(ours.module, images(), {'gone': gone}) == {}
+
+
+@pytest.mark.parametrize('kind', ['openvino', 'onnx'])
+def test_engines_compute_the_maps_of_the_backbone(kind):
+    (ours,) = contestants(small(), masks_of(small()), (OURS, False))
+    batch = torch.randn(1, 3, 64, 96)
+    names = [kind, f'{kind} int8']
+    runs = make_variants(ours.module, batch, {name: VARIANTS[name] for name in names})
+    assert list(runs) == names
+    exact, coarse = (run(batch) for run in runs.values())
+    with torch.no_grad():
+        expected = ours.module(batch)
+    for one, other, true in zip(exact, coarse, expected, strict=True):
+        torch.testing.assert_close(one, true, rtol=1e-4, atol=1e-4)
+        assert not torch.equal(one, other)  # eight bits were used
+
+
+def test_engines_are_left_out_where_they_cannot_run():
+    (ours,) = contestants(small(), masks_of(small()), (OURS, False))
+    engines = {name: VARIANTS[name] for name in ('openvino', 'onnx')}
+    assert make_variants(ours.module, torch.randn(1, 3, 64, 72), engines) == {}
 
 
 @pytest.fixture(scope='module')

@@ -12,6 +12,8 @@ from mmengine.registry import DefaultScope
 from pycocotools import mask as rle
 
 from convnext_backbone import cli
+from convnext_backbone.convnext import ConvNeXt
+from convnext_backbone.inference import fuse_backbone
 
 TOOLS = Path(__file__).parents[1] / 'tools'
 DET = 'configs/det/cascade_convnext_atto_demo.py'
@@ -260,3 +262,50 @@ def test_several_views_are_merged_when_asked_for(
     metrics = json.loads((tmp_path / 'metrics.json').read_text())['metrics']
     assert 'mIoU' in metrics or 'coco/segm_mAP' in metrics
     assert cv2.imread(str(tmp_path / 'show' / 'contact_sheet.png')).std() > 5
+
+
+@pytest.fixture
+def fused_runs(monkeypatch) -> list[bool]:
+    """Whether the backbone was fused, for each of its forward passes from now on."""
+    runs = []
+    forward = ConvNeXt.forward
+
+    def watched(self, x):
+        runs.append(all(b.fused is not None for stage in self.stages for b in stage))
+        return forward(self, x)
+
+    monkeypatch.setattr(ConvNeXt, 'forward', watched)
+    return runs
+
+
+@pytest.mark.parametrize('config', [DET, SEG])
+def test_fast_changes_no_metric(trained, demo, in_root, tmp_path, config, fused_runs):
+    metrics = []
+    for options in ([], ['--fast']):
+        argv = ['--data-root', demo, '--work-dir', tmp_path, *options]
+        argv += ['--cfg-options', *SMALL]
+        assert tool('test', config, trained[config], *argv) == 0
+        found = json.loads((tmp_path / 'metrics.json').read_text())['metrics']
+        metrics.append({k: v for k, v in found.items() if isinstance(v, float)})
+    passes = len(fused_runs) // 2
+    assert passes and fused_runs == [False] * passes + [True] * passes
+    assert metrics[0]
+    assert metrics[1] == pytest.approx(metrics[0], abs=0.02, nan_ok=True)
+
+
+def test_fast_predictions_are_the_same(trained, demo, in_root, tmp_path, fused_runs):
+    image = next((demo / 'images' / 'validation').glob('*.png'))
+    found = []
+    for options in ([], ['--fast']):
+        out = tmp_path / str(len(found))
+        assert tool('infer', DET, trained[DET], image, '--out-dir', out, *options) == 0
+        (prediction,) = json.loads((out / 'predictions.json').read_text())
+        found.append([i['score'] for i in prediction['instances']])
+    assert fused_runs == [False, True]
+    assert found[0]
+    assert found[1] == pytest.approx(found[0], abs=1e-3)
+
+
+def test_fast_needs_our_backbone():
+    with pytest.raises(ValueError, match='has none'):
+        fuse_backbone(torch.nn.Sequential())

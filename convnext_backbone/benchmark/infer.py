@@ -4,6 +4,7 @@ A new way is a row of :data:`VARIANTS`.
 """
 
 import copy
+import functools
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ import torch
 from torch import Tensor
 
 from convnext_backbone.benchmark.check import TOLERANCE, relative_difference
+from convnext_backbone.benchmark.engines import Engine
 from convnext_backbone.convnext import ConvNeXt
+from convnext_backbone.export.backends import PACKAGES
 
 Run = Callable[[Tensor], Sequence[Tensor]]
 
@@ -25,27 +28,45 @@ class Variant:
         make: From the backbone in eval mode and example images to what runs it.
         tolerance: Greatest difference of the maps, relative to their greatest value.
         packages: What must be installed.
+        takes: Tells whether it can run on such images.
     """
 
     make: Callable[[ConvNeXt, Tensor], Run]
     tolerance: float = TOLERANCE
     packages: tuple[str, ...] = ()
+    takes: Callable[[Tensor], bool] = lambda images: True
 
 
 def _fast(model: ConvNeXt, images: Tensor) -> Run:
     return copy.deepcopy(model).eval().fuse()
 
 
+INT8_TOLERANCE = 0.5  # finds a wrong output, not what eight bits lose
+
+
+def _engine(kind: str, int8: bool = False) -> Variant:
+    return Variant(
+        make=functools.partial(Engine, kind, int8),
+        tolerance=INT8_TOLERANCE if int8 else 1e-3,
+        packages=PACKAGES[kind],
+        takes=Engine.takes,
+    )
+
+
 VARIANTS: dict[str, Variant] = {
     'eager': Variant(lambda model, images: model),
     'fast': Variant(_fast, tolerance=1e-4),
+    'openvino': _engine('openvino'),
+    'onnx': _engine('onnx'),
+    'openvino int8': _engine('openvino', int8=True),
+    'onnx int8': _engine('onnx', int8=True),
 }
 
 
 def make_variants(
     model: ConvNeXt, images: Tensor, variants: Mapping[str, Variant] | None = None
 ) -> dict[str, Run]:
-    """Make every variant whose packages are installed, and compare its maps.
+    """Make every variant that can be had for these images, and compare its maps.
 
     Args:
         model: Ours.
@@ -63,7 +84,8 @@ def make_variants(
     with torch.no_grad():
         expected = model(images)
         for name, variant in (VARIANTS if variants is None else variants).items():
-            if not all(map(importlib.util.find_spec, variant.packages)):
+            there = all(map(importlib.util.find_spec, variant.packages))
+            if not (there and variant.takes(images)):
                 continue
             run = variant.make(model, images)
             difference = max(map(relative_difference, run(images), expected))

@@ -1,0 +1,58 @@
+"""Our backbone in the inference engines that ``tools/export.py`` writes files for."""
+
+import copy
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from torch import Tensor
+
+from convnext_backbone.convnext import ConvNeXt
+from convnext_backbone.export import images as pictures
+from convnext_backbone.export.backends import SUFFIXES, require
+from convnext_backbone.export.convert import SAVERS, STRIDE, finish, trace
+from convnext_backbone.export.exported import ExportedModel
+from convnext_backbone.export.quantize import QUANTIZERS
+from convnext_backbone.export.rewrite import rewrite
+
+
+class Engine:
+    """The backbone as a file of one format, for images of one shape.
+
+    Args:
+        kind: 'onnx' or 'openvino'.
+        int8: Quantise it, calibrated on the images themselves: as fast as with any
+            others, and no measure of what is lost.
+        model: The backbone.
+        images: (N, 3, H, W), H and W multiples of 32.
+
+    Raises:
+        ValueError: A package is missing, or the backbone cannot be exported.
+    """
+
+    @staticmethod
+    def takes(images: Tensor) -> bool:
+        """Tell whether the engines run on such images: a CPU's, sides in strides."""
+        height, width = images.shape[-2:]
+        on_cpu = images.device.type == 'cpu'
+        return on_cpu and height % STRIDE == 0 and width % STRIDE == 0
+
+    def __init__(self, kind: str, int8: bool, model: ConvNeXt, images: Tensor) -> None:
+        require(kind)
+        self.folder = TemporaryDirectory(prefix='engine_')  # lives as long as we do
+        files = [
+            Path(self.folder.name, name).with_suffix(SUFFIXES[kind])
+            for name in ('float', 'int8', 'fixed')
+        ]
+        source, quantised, fixed = files
+        program = trace(rewrite(copy.deepcopy(model)).eval(), pictures.example(images))
+        names = [f'map_{i}' for i in model.out_indices]
+        SAVERS[kind](program, names, source)
+        if int8:
+            QUANTIZERS[kind](source, quantised, ['images'], lambda _: images)
+            source = quantised
+        finish(kind, source, fixed, tuple(images.shape), {})
+        self.run = ExportedModel(fixed)
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Compute the emitted maps."""
+        return self.run(images)
