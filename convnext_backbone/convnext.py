@@ -234,7 +234,8 @@ class ConvNeXt(BaseModule):
         with_cp: What the blocks recompute in backward, to the same gradients: False
             nothing; 'selective' LayerNorm and GELU; 'hidden' the first linear too;
             True all but their inputs. They keep 11, 6, 2 and 1 times the size of a
-            block's input. 'selective' takes no longer than False on a CPU.
+            block's input. 'selective' is 'hidden' in the first stage, whose
+            activations are the most and the cheapest to recompute.
         init_cfg: mmengine's initialisation config. Without one the published
             initialisation is drawn (truncated normal of std 0.02, zero biases).
             ``dict(type='convnext_backbone.Checkpoint', source=...)`` loads pretrained
@@ -279,6 +280,7 @@ class ConvNeXt(BaseModule):
         self.stages = nn.ModuleList()
         for i in range(self.out_indices[-1] + 1):
             width = self.channels[i]
+            level = 'hidden' if with_cp == 'selective' and i == 0 else with_cp
             if i == 0:
                 down = [
                     nn.Conv2d(in_channels, width, STEM_STRIDE, stride=STEM_STRIDE),
@@ -294,7 +296,7 @@ class ConvNeXt(BaseModule):
                     drop_path_rate=next(block_rates),
                     layer_scale_init_value=0 if use_grn else layer_scale_init_value,
                     use_grn=use_grn,
-                    with_cp=with_cp,
+                    with_cp=level,
                 )
                 for _ in range(self.depths[i])
             ]

@@ -153,7 +153,9 @@ def test_block_formula_equals_the_papers(use_grn):
 
 
 def test_with_cp_is_checked_and_selective_by_default():
-    assert ConvNeXt(SMALL).stages[0][0].with_cp == 'selective'
+    levels = [blocks[0].with_cp for blocks in ConvNeXt(SMALL).stages]
+    assert levels == ['hidden', 'selective', 'selective', 'selective']
+    assert ConvNeXt(SMALL, with_cp=False).stages[0][0].with_cp is False
     with pytest.raises(ValueError, match="with_cp='all': expected one of False, 'sel"):
         ConvNeXt(SMALL, with_cp='all')
 
