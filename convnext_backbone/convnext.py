@@ -6,10 +6,8 @@ LayerNorm or a linear layer is a view and never a copy.
 """
 
 from collections.abc import Sequence
-from functools import cache
 
 import torch
-import torch.nn.functional as F
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule, PretrainedInit
 from torch import Tensor, nn
@@ -22,15 +20,7 @@ from convnext_backbone.archs import (
     parse_arch,
     parse_out_indices,
 )
-from convnext_backbone.block import (
-    GRN_EPS,
-    KEPT,
-    NORM_EPS,
-    BlockWeights,
-    depthwise_conv2d,
-    fuse_weights,
-    residual_block,
-)
+from convnext_backbone.block import GRN, KEPT, NORM_EPS, Block
 from convnext_backbone.registry import MODELS
 
 __all__ = ['ARCHS', 'GRN', 'Block', 'ConvNeXt', 'LayerNorm2d']
@@ -56,161 +46,6 @@ class LayerNorm2d(nn.LayerNorm):
         x = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
         x = super().forward(x)
         return x.permute(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
-
-
-class GRN(nn.Module):
-    """Global response normalisation (V2, section 3.3) on (N, H, W, C).
-
-    ``G`` is the L2 norm of each channel over H and W, ``N = G / mean(G)`` over
-    channels, and the output ``gamma * (x * N) + beta + x``. The statistics are
-    computed in fp32 whatever the dtype of ``x``: the squares of fp16
-    activations overflow from 256 on.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.zeros(1, 1, 1, channels))
-        self.beta = nn.Parameter(torch.zeros(1, 1, 1, channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``x`` of shape (N, H, W, C); the shape stays."""
-        g = torch.linalg.vector_norm(
-            x, dim=(1, 2), keepdim=True, dtype=torch.promote_types(x.dtype, torch.float)
-        )  # (N, 1, 1, C)
-        n = g / (g.mean(dim=-1, keepdim=True) + GRN_EPS)
-        scale = (1 + self.gamma * n).to(x.dtype)
-        return torch.addcmul(self.beta.to(x.dtype), x, scale)
-
-
-class Block(nn.Module):
-    """Residual block: depthwise conv, LayerNorm, linear, GELU, (GRN,) linear.
-
-    Args:
-        channels: C, in and out; the hidden width is 4C.
-        kernel_size: Side of the depthwise kernel, odd.
-        drop_path_rate: Probability that a sample skips the branch in training.
-        layer_scale_init_value: Start of ``gamma``; 0 leaves layer scale out.
-        use_grn: V2's GRN on the hidden activations.
-        with_cp: What backward recomputes, see :class:`ConvNeXt`.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        kernel_size: int = 7,
-        drop_path_rate: float = 0.0,
-        layer_scale_init_value: float = 1.0,
-        use_grn: bool = False,
-        with_cp: bool | str = 'selective',
-    ) -> None:
-        super().__init__()
-        self.dwconv = nn.Conv2d(
-            channels, channels, kernel_size, padding=kernel_size // 2, groups=channels
-        )
-        self.norm = nn.LayerNorm(channels, eps=NORM_EPS)
-        self.pwconv1 = nn.Linear(channels, 4 * channels)
-        self.grn = GRN(4 * channels) if use_grn else None
-        self.pwconv2 = nn.Linear(4 * channels, channels)
-        self.gamma = (
-            nn.Parameter(torch.full((channels,), float(layer_scale_init_value)))
-            if layer_scale_init_value > 0
-            else None
-        )
-        self.drop_path_rate = drop_path_rate
-        self.with_cp = with_cp
-        self.fused: BlockWeights | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        if torch.jit.is_tracing() or (torch.compiler.is_compiling() and _say_plain()):
-            return self.formula(x)
-        if not self._drops():
-            plain = torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type)
-            weights = self.weights() if plain or self.fused is None else self.fused
-            return residual_block(x, weights, range(len(x)), 1, self.with_cp)
-        kept = self._draw(len(x)).nonzero().flatten().tolist()
-        scale = 1 / (1 - self.drop_path_rate)
-        return residual_block(x, self.weights(), kept, scale, self.with_cp)
-
-    def formula(self, x: Tensor) -> Tensor:
-        """The same in plain terms, for whatever follows or transforms operations.
-
-        Its shapes do not depend on what drop path draws.
-        """
-        if not self._drops():
-            return x + self.branch(x)
-        scales = self._draw(len(x)) / (1 - self.drop_path_rate)
-        return x + self.branch(x) * scales.to(x.device, x.dtype).view(-1, 1, 1, 1)
-
-    def _drops(self) -> bool:
-        return self.training and self.drop_path_rate > 0
-
-    def _draw(self, samples: int) -> Tensor:
-        """Draw which samples keep the branch.
-
-        On the CPU, for the kept samples are then known without a device sync.
-        """
-        return torch.rand(samples) < 1 - self.drop_path_rate
-
-    def weights(self) -> BlockWeights:
-        """The parameters as the block function takes them."""
-        grn = self.grn
-        return BlockWeights(
-            self.dwconv.weight,
-            self.dwconv.bias,
-            self.norm.weight,
-            self.norm.bias,
-            self.pwconv1.weight,
-            self.pwconv1.bias,
-            self.pwconv2.weight,
-            self.pwconv2.bias,
-            self.gamma,
-            None if grn is None else grn.gamma,
-            None if grn is None else grn.beta,
-        )
-
-    def fuse(self) -> None:
-        """Compute from fused weights until the weights or the mode change."""
-        self.fused = fuse_weights(self.weights())
-
-    def train(self, mode: bool = True) -> 'Block':
-        """Set the mode; in training nothing is fused."""
-        if mode:
-            self.fused = None
-        return super().train(mode)
-
-    def _apply(self, *args, **kwargs) -> 'Block':  # of to(), half(), cuda() ...
-        self.fused = None
-        return super()._apply(*args, **kwargs)
-
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
-        self.fused = None
-        super()._load_from_state_dict(*args, **kwargs)
-
-    def branch(self, x: Tensor) -> Tensor:
-        """Everything between the block's input and the addition to it."""
-        x = depthwise_conv2d(x, self.dwconv.weight, self.dwconv.bias)
-        x = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
-        x = F.gelu(self.pwconv1(self.norm(x)))
-        if self.grn is not None:
-            x = self.grn(x)
-        x = self.pwconv2(x)
-        if self.gamma is not None:
-            x = self.gamma * x
-        return x.permute(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
-
-
-@torch.compiler.assume_constant_result
-def _say_plain() -> bool:
-    _log_once(
-        'torch.compile: the blocks run by their plain formula, with_cp has no effect'
-    )
-    return True
-
-
-@cache
-def _log_once(message: str) -> None:
-    MMLogger.get_current_instance().info(message)
 
 
 @MODELS.register_module()
@@ -272,6 +107,7 @@ class ConvNeXt(BaseModule):
         check_frozen_stages(frozen_stages, len(self.depths))
         check_with_cp(with_cp, KEPT)
         self.frozen_stages = frozen_stages
+        self._compiled = False  # see fuse()
         self.out_channels = tuple(self.channels[i] for i in self.out_indices)
 
         last = max(1, sum(self.depths) - 1)
@@ -358,8 +194,8 @@ class ConvNeXt(BaseModule):
 
         What the first linear and the second compute then includes them, and on a CPU
         the weights are laid out for its matmul. Parameters and ``state_dict`` stay;
-        loading weights, moving the model or ``train()`` undoes it. Outputs agree to
-        1e-4 in fp32.
+        loading weights, moving or copying the model, or ``train()`` undoes it.
+        Autocast does without it. Outputs agree to 1e-4 in fp32.
 
         Args:
             compile: Compile the forward pass by ``torch.compile`` instead, with frozen
@@ -376,6 +212,7 @@ class ConvNeXt(BaseModule):
             raise ValueError('fuse() is for inference: call eval() first')
         if compile:
             self.compile(dynamic=True, options={'freezing': True})
+            self._compiled = True
             return self
         for stage in self.stages:
             for block in stage:
@@ -384,9 +221,26 @@ class ConvNeXt(BaseModule):
 
     def train(self, mode: bool = True) -> 'ConvNeXt':
         """Set the mode of all but the frozen stages, which stay in eval mode."""
+        if mode:
+            self._forget_compiled()
         super().train(mode)
         self._freeze()
         return self
+
+    def _apply(self, *args, **kwargs) -> 'ConvNeXt':  # of to(), half(), cuda() ...
+        self._forget_compiled()
+        return super()._apply(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        self._forget_compiled()
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def _forget_compiled(self) -> None:
+        """Drop what :meth:`fuse` compiled, whose weights are constants."""
+        if self._compiled:
+            self._compiled_call_impl = None
+            self._compiled = False
+            torch.compiler.reset()
 
     def _freeze(self) -> None:
         frozen: list[nn.Module] = []

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 from convnext_backbone import checkpoints
 from convnext_backbone.inference import fuse_backbone
@@ -56,7 +58,7 @@ def test(
     runner = TestRunner.from_cfg(cfg)
     checkpoints.load(runner.model, checkpoint, strict=True)
     if fast:
-        fuse_backbone(runner.model)
+        runner.register_hook(FuseHook(), priority='LOWEST')
     metrics = runner.test()
     if is_main_process():
         path = Path(cfg.work_dir, 'metrics.json')
@@ -64,6 +66,14 @@ def test(
         write_json(path, content)
         runner.logger.info(f'Metrics written to {path}')
     return metrics
+
+
+class FuseHook(Hook):
+    """Fuses the backbone when all hooks that change weights, as an EMA's, are done."""
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Fuse it."""
+        fuse_backbone(runner.model)
 
 
 def dump_config(out: str, scope: str | None) -> dict:

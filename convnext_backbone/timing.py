@@ -4,6 +4,7 @@ What else the machine does meets all of them, and so does what one leaves in the
 for the next.
 """
 
+import random
 import statistics
 from collections.abc import Callable, Hashable, Mapping
 from typing import TypeVar
@@ -30,10 +31,10 @@ def measure(
     """
     seconds: dict[K, dict[str, list[float]]] = {name: {} for name in steps}
     names = list(steps)
+    order = random.Random(0)
     bar = tqdm(range(rounds + 1), title, disable=None, leave=False)
     for number in bar:
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
+        for name in order.sample(names, len(names)):
             bar.set_postfix_str(str(name))
             for what, taken in steps[name](number).items():
                 if number:  # the first round warms up

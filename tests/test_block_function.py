@@ -1,8 +1,10 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from convnext_backbone.block import KEPT, rows
+from convnext_backbone.block.function import residual_block
 from convnext_backbone.convnext import Block, ConvNeXt
 
 SMALL = dict(depths=(2, 1, 3, 1), channels=(8, 16, 24, 32))
@@ -225,7 +227,7 @@ def test_without_onednn_the_same_numbers(monkeypatch):
 
 def test_torch_compile_gets_the_formula_and_says_so(monkeypatch):
     said = []
-    monkeypatch.setattr('convnext_backbone.convnext._log_once', said.append)
+    monkeypatch.setattr('convnext_backbone.block.module._log_once', said.append)
     torch.manual_seed(0)
     model = ConvNeXt(SMALL, drop_path_rate=0.3).train()
     compiled = torch.compile(model, backend='aot_eager')
@@ -236,3 +238,88 @@ def test_torch_compile_gets_the_formula_and_says_so(monkeypatch):
     for a, b in zip(compiled(x), expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     assert said and 'plain formula' in said[0]
+
+
+@pytest.mark.parametrize('with_cp', LEVELS)
+def test_a_block_inside_of_checkpointing(small_chunks, with_cp):
+    block = make_block(False, with_cp).double()
+    x = torch.randn(2, 8, 9, 10, dtype=torch.double, requires_grad=True)
+    inputs = (x, *block.parameters())
+    expected = torch.autograd.grad(block.formula(x).square().sum(), inputs)
+    out = checkpoint(block, x, use_reentrant=False)
+    for a, b in zip(
+        torch.autograd.grad(out.square().sum(), inputs), expected, strict=True
+    ):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize('kept', [[], [0], [0, 1]])
+def test_outputs_may_be_changed_in_place(kept):
+    block = make_block(False, 'selective')
+    x = torch.randn(2, 8, 9, 10, requires_grad=True)
+    out = residual_block(x, block.weights(), kept, 2.0, 'selective')
+    expected = 3 * out.detach()
+    torch.testing.assert_close(out.mul_(3), expected)
+    out.sum().backward()
+    assert x.grad is not None
+
+
+def test_dropping_every_sample_gives_zero_gradients():
+    block = make_block(True, 'selective')
+    x = torch.randn(2, 8, 9, 10, requires_grad=True)
+    probe = torch.randn(x.shape)
+    residual_block(x, block.weights(), [], 2.0, 'selective').backward(probe)
+    assert torch.equal(x.grad, probe)
+    for parameter in block.parameters():
+        assert torch.equal(parameter.grad, torch.zeros_like(parameter))
+
+
+def test_norm_statistics_are_fp32_under_autocast():
+    block = make_block(False, False)
+    # A mean far from 0 beside a small deviation, which bf16's 8 bits cannot hold.
+    with torch.no_grad():
+        block.dwconv.weight.zero_()
+        block.dwconv.bias.copy_(1000 + torch.arange(8.0))
+    x = torch.randn(1, 8, 8, 8)
+    saved = []
+    with (
+        torch.autograd.graph.saved_tensors_hooks(
+            lambda t: saved.append(t) or t, lambda t: t
+        ),
+        torch.autocast('cpu', torch.bfloat16),
+    ):
+        block(x)
+    statistics = [t for t in saved if t.shape == (64, 1)]
+    assert [t.dtype for t in statistics] == [torch.float32] * 2
+
+
+class Doubled(nn.Module):
+    """What an adapter does to a linear layer."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.linear = linear
+
+    @property
+    def weight(self):
+        return self.linear.weight
+
+    @property
+    def bias(self):
+        return self.linear.bias
+
+    def forward(self, x):
+        return 2 * self.linear(x)
+
+
+def test_adapters_and_hooks_are_called():
+    block = make_block(False, 'selective').eval()
+    x = torch.randn(1, 8, 9, 10)
+    plain = block(x)
+    calls = []
+    handle = block.norm.register_forward_hook(lambda *args: calls.append(1))
+    torch.testing.assert_close(block(x), plain, rtol=1e-5, atol=1e-5)
+    assert calls
+    handle.remove()
+    block.pwconv2 = Doubled(block.pwconv2)
+    torch.testing.assert_close(block(x) - x, 2 * (plain - x), rtol=1e-4, atol=1e-4)

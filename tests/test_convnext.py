@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import timm
 import torch
@@ -318,6 +320,45 @@ def test_a_fused_model_still_has_gradients_and_autocast():
     assert model.stages[0][0].pwconv1.weight.grad.any()
     with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
         assert all(out.isfinite().all() for out in model(x))
+
+
+def test_copies_of_a_fused_model_are_not_fused():
+    model = ConvNeXt(SMALL).eval().fuse()
+    other = copy.deepcopy(model)
+    assert all(block.fused is None for stage in other.stages for block in stage)
+    x = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        for a, b in zip(other(x), model(x), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_changed_in_place_are_used_by_a_fused_model():
+    model = ConvNeXt(SMALL).eval().fuse()
+    x = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        before = model(x)
+        for stage in model.stages:
+            for block in stage:
+                block.gamma.zero_()
+        after = model(x)
+        model.train().eval()
+        for a, b, c in zip(after, model(x), before, strict=True):
+            torch.testing.assert_close(a, b)
+            assert not torch.allclose(a, c)
+
+
+def test_a_compiled_forward_pass_is_forgotten_with_its_weights(monkeypatch):
+    model = ConvNeXt(SMALL).eval()
+    monkeypatch.setattr(
+        'torch.compile', lambda call, **options: lambda *args: ('compiled', options)
+    )
+    x = torch.zeros(1, 3, 32, 32)
+    name, options = model.fuse(compile=True)(x)
+    assert (name, options['options']) == ('compiled', {'freezing': True})
+    model.load_state_dict(model.state_dict())
+    assert isinstance(model(x)[0], torch.Tensor)
+    assert model.fuse(compile=True)(x)[0] == 'compiled'
+    assert isinstance(model.train()(x)[0], torch.Tensor)
 
 
 def test_fusing_in_training_is_refused():

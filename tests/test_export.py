@@ -171,7 +171,8 @@ def test_predictions_with_the_exported_part_are_the_same(config):
     from mmdet.structures import DetDataSample
     from mmseg.structures import SegDataSample
 
-    size = (70, 150)  # neither a multiple of 32 nor of the windows
+    # For detectors no multiple of 32; padding of segmentors reaches over the border.
+    size = (70, 150) if config == DET else (64, 160)
     model, other = tiny_model(config), tiny_model(config)
     use_exported(other, ImageModel(tiny_model(config)))
     kind = SegDataSample if config == SEG else DetDataSample
@@ -189,9 +190,7 @@ def test_predictions_with_the_exported_part_are_the_same(config):
             sample.seg_logits.data if config == SEG else sample.pred_instances.bboxes
         )
     assert len(found[0])
-    if config == DET:  # padding of segmentors reaches over the border
-        torch.testing.assert_close(*found, rtol=1e-3, atol=1e-2)
-    assert found[0].shape == found[1].shape
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-2 if config == DET else 1e-4)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +215,10 @@ def test_the_tool_writes_a_checked_model(tiny, config, kind, options, tmp_path, 
     weights = {'model.bin'} if kind == 'openvino' else set()
     assert left == {out.name, f'{out.name}.json', *weights}
     assert ExportedModel(out)(raw_images(1, 3, 128, 128))[0].isfinite().all()
-    check_free(out, kind)  # a second export may replace it
+    checkpoint = tiny[config][1]
+    check_free(out, kind, checkpoint)  # a second export may replace it
+    with pytest.raises(ValueError, match='is an export of'):
+        check_free(out, kind, 'another.pth')
 
 
 def test_a_wrong_model_is_not_written(tiny, tmp_path, monkeypatch, capsys):
@@ -290,7 +292,7 @@ def test_nan_is_a_difference():
     assert compare.relative_difference(x, x * float('nan')) == float('inf')
     assert compare.relative_difference(x, torch.ones(4)) == float('inf')
     with pytest.raises(ValueError, match='output b differs'):
-        compare.check([0.0, float('inf')], ['a', 'b'], 'f.onnx')
+        compare.check([0.0, float('inf')], ['a', 'b'], 'f.onnx', 1e-4)
 
 
 def test_default_sizes():

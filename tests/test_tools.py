@@ -278,12 +278,17 @@ def fused_runs(monkeypatch) -> list[bool]:
     return runs
 
 
-@pytest.mark.parametrize('config', [DET, SEG])
-def test_fast_changes_no_metric(trained, demo, in_root, tmp_path, config, fused_runs):
+EMA = "custom_hooks=[{'type': 'EMAHook'}]"
+
+
+@pytest.mark.parametrize(('config', 'hooks'), [(DET, []), (SEG, [EMA])])
+def test_fast_changes_no_metric(
+    trained, demo, in_root, tmp_path, config, hooks, fused_runs
+):
     metrics = []
     for options in ([], ['--fast']):
         argv = ['--data-root', demo, '--work-dir', tmp_path, *options]
-        argv += ['--cfg-options', *SMALL]
+        argv += ['--cfg-options', *SMALL, *hooks]
         assert tool('test', config, trained[config], *argv) == 0
         found = json.loads((tmp_path / 'metrics.json').read_text())['metrics']
         metrics.append({k: v for k, v in found.items() if isinstance(v, float)})

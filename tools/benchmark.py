@@ -1,9 +1,13 @@
 """Compare our backbone with others in time and memory, at equal outputs.
 
 A name of an arch is a size (atto, femto, pico, nano, tiny, small, base, large, xlarge,
-huge) for V1, with _v2 for V2. The peers get our weights and drop the same samples;
-their outputs and gradients are compared with ours before anything is timed. All compute
-in fp32, in turn, in one process; memory is that of a process for each.
+huge) for V1, with _v2 for V2. Of the peers, meta and mmpretrain are the formulas of
+those projects, written anew in the order of their operations; the others are the
+installed libraries. All get our weights and the same images, contiguous (N, 3, H, W),
+and drop the same samples; outputs and gradients are compared with ours before anything
+is timed. They compute in fp32, but for what is named int8, in turn, in one process;
+memory is that of a process for each. --what infer also runs ours in OpenVINO and ONNX
+Runtime, on a CPU where they are installed and for sides in multiples of 32.
 """
 
 import argparse
@@ -15,7 +19,7 @@ from collections.abc import Sequence
 # Before torch loads OpenMP. On a machine that does nothing else, threads that sleep
 # between two operations cost the fine-grained ones a tenth of their time; but those
 # that spin take it from the threads of inference engines.
-WAIT_POLICY = 'PASSIVE' if 'infer' in ' '.join(sys.argv) else 'ACTIVE'
+WAIT_POLICY = 'PASSIVE' if {'infer', '--what=infer'} & set(sys.argv) else 'ACTIVE'
 os.environ.setdefault('OMP_WAIT_POLICY', WAIT_POLICY)
 
 # ruff: noqa: E402
@@ -23,7 +27,7 @@ import torch
 
 import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
 from convnext_backbone import cli
-from convnext_backbone.benchmark.chart import draw_chart
+from convnext_backbone.benchmark.chart import check_chart, draw_chart
 from convnext_backbone.benchmark.machine import describe_machine
 from convnext_backbone.benchmark.options import Options
 from convnext_backbone.benchmark.results import Absent, Row, as_json, table
@@ -129,6 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         data_root=args.data_root,
     )
     options.check()
+    check_chart(args.out)
     if args.threads:
         torch.set_num_threads(args.threads)
     command = shlex.join(
@@ -137,17 +142,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     where = describe_machine(args.device)
     rows: list[Row] = []
     absent: list[Absent] = []
-    for more_rows, more_absent in compare(options):
-        rows += more_rows
-        absent += more_absent
-        if args.json:
-            write_json(args.json, as_json(rows))
+    try:
+        for more_rows, more_absent in compare(options):
+            rows += more_rows
+            absent += more_absent
+            if args.json:
+                write_json(args.json, as_json(rows))
+            if rows:
+                draw_chart(rows, args.out, command, where)
+    finally:  # a later arch may fail
+        if rows or absent:
+            print(table(rows, absent))
+            print(f'{where}; ± is the interquartile range by the median')
         if rows:
-            draw_chart(rows, args.out, command, where)
-    print(table(rows, absent))
-    print(f'{where}; ± is the interquartile range by the median')
-    if rows:
-        print(f'Chart: {args.out}')
+            print(f'Chart: {args.out}')
     return 0
 
 

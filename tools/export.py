@@ -11,7 +11,7 @@ from pathlib import Path
 
 import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
 from convnext_backbone import checkpoints, cli
-from convnext_backbone.export import export
+from convnext_backbone.export import CALIBRATION_IMAGES, export
 from convnext_backbone.export.backends import SUFFIXES, require
 from convnext_backbone.export.output import default_path
 from convnext_backbone.export.summary import summarise
@@ -54,7 +54,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help='check and time on these (default: on the test data)',
     )
     parser.add_argument(
-        '--calibration-images', type=_count, default=64, metavar='N', help='of --int8'
+        '--calibration-images',
+        type=_count,
+        metavar='N',
+        help=f'to quantise --int8 with (default: {CALIBRATION_IMAGES})',
     )
     parser.add_argument(
         '--eval-images',
@@ -62,7 +65,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar='N',
         help='evaluate --int8 on the first N (default: all)',
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    for name in ('calibration_images', 'eval_images'):
+        if getattr(args, name) and not args.int8:
+            parser.error(f'--{name.replace("_", "-")} goes with --int8')
+    return args
 
 
 def _count(text: str) -> int:
@@ -98,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         dynamic=args.dynamic,
         shape=args.shape,
         images=args.images,
-        calibration_images=args.calibration_images,
+        calibration_images=args.calibration_images or CALIBRATION_IMAGES,
         eval_images=args.eval_images,
     )
     print(summarise(out, result))

@@ -23,6 +23,17 @@ INCHES = 0.24  # of height for each bar
 INK, FAINT = '#222222', '#777777'
 
 
+def check_chart(path: str | Path) -> None:
+    """Raise ValueError unless matplotlib writes files of that name."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if Path(path).suffix.lstrip('.') not in kinds:
+        raise ValueError(
+            f'--out {path}: expected a file that ends in one of {", ".join(kinds)}'
+        )
+
+
 def draw_chart(rows: Sequence[Row], path: str | Path, command: str, where: str) -> None:
     """Draw a group of bars for each thing measured, a bar for each peer.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from convnext_backbone.benchmark.masks import Masks
 from convnext_backbone.benchmark.peers import Contestant
+from convnext_backbone.export.compare import relative_difference
 
 TOLERANCE = 1e-5  # of the greatest difference, relative to the greatest value
 GRADIENT_SIDE = 64  # pixels; gradients of larger images take time and memory
@@ -77,16 +78,10 @@ def _compare(
                 f'{contestant.name} does not compute what ours does: {name} has shape '
                 f'{tuple(theirs.shape)}, ours {tuple(ours.shape)}'
             )
-        difference = relative_difference(theirs, ours)
+        difference = relative_difference(ours, theirs)
         if not difference <= tolerance:
             raise ValueError(
                 f'{contestant.name} does not compute what ours does: {name} differs '
                 f'by {difference:.1e} of its greatest value, more than '
                 f'{tolerance:.0e}; nothing was timed'
             )
-
-
-def relative_difference(a: Tensor, b: Tensor) -> float:
-    """Greatest difference between two tensors, relative to the greatest of ``b``."""
-    greatest = b.abs().max()
-    return ((a - b).abs().max() / greatest.clamp_min(1e-30)).item()

@@ -1,5 +1,6 @@
 """What the machine could do at best, and how much of it a training step asks for."""
 
+import os
 import platform
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +14,7 @@ from torch import Tensor
 from convnext_backbone.benchmark.archs import Arch
 
 SIDES = (1024, 2048, 3072)  # of the square matrices
-SECONDS = 0.5  # for each product that is measured
+SECONDS = 1.5  # for each product that is measured
 BACKWARD = 2  # products in backward for each one in forward
 
 
@@ -36,7 +37,7 @@ def gemm_peak(device: str) -> float:
 
 
 def _fastest(product: Callable[[], Tensor], device: str) -> float:
-    """Least seconds of a call, among those of half a second."""
+    """Least seconds of a call, among those of some time."""
     product()
     synchronize(device)
     fastest, end = float('inf'), perf_counter() + SECONDS
@@ -102,11 +103,13 @@ def _multiply_adds(arch: Arch, shape: tuple[int, int], drop_path: float) -> list
 
 
 def describe_machine(device: str) -> str:
-    """Name the processor, its threads and the release of torch."""
+    """Name the processor, its threads, how idle ones wait, and the release of torch."""
     if torch.device(device).type == 'cuda':
         return f'{torch.cuda.get_device_name(device)}, torch {torch.__version__}'
+    policy = os.environ.get('OMP_WAIT_POLICY', 'unset')
     return (
-        f'{_cpu_name()}, {torch.get_num_threads()} threads, torch {torch.__version__}'
+        f'{_cpu_name()}, {torch.get_num_threads()} threads (OMP_WAIT_POLICY {policy}), '
+        f'torch {torch.__version__}'
     )
 
 

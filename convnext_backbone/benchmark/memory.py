@@ -65,12 +65,12 @@ def peak_memory(job: Job) -> Peak:
     """Run a job in a process of its own.
 
     Raises:
-        RuntimeError: The process failed; the message ends with what it wrote.
+        ChildProcessError: It failed; the message ends with what it wrote.
     """
     command = [sys.executable, '-m', __name__, json.dumps(asdict(job))]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(
+        raise ChildProcessError(
             f'measuring the memory of {job.name}, arch {job.arch.name}, failed with '
             f'status {done.returncode}:\n{done.stderr[-4000:]}'
         )

@@ -8,27 +8,10 @@ convolution, with the output's gradient as its kernel, takes a third of that or 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 # Positions of a gradient that are one kernel; of a larger map the sum is taken band by
 # band, which at 200x336 takes half the time.
 BAND_POSITIONS = 8192
-
-
-def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Convolve each channel with a kernel of its own; the shape stays.
-
-    Args:
-        x: (N, C, H, W), channels_last for speed.
-        weight: (C, 1, K, K), K odd.
-        bias: (C,).
-    """
-    if torch.is_autocast_enabled(x.device.type):
-        dtype = torch.get_autocast_dtype(x.device.type)
-        x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return convolve(x, weight, bias)
-    return _DepthwiseConv2d.apply(x, weight, bias)
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -70,22 +53,3 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel_size: int) -> Tensor:
             inputs = sample[None, :, top : top + kernel.shape[2] + 2 * pad]
             sums.append(F.conv2d(inputs, kernel, groups=groups))  # (1, C, K, K)
     return torch.cat(sums).sum(0)[:, None]
-
-
-class _DepthwiseConv2d(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return convolve(x, weight, bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        need_x, need_weight, need_bias = ctx.needs_input_grad
-        with torch.autocast(x.device.type, enabled=False):
-            return (
-                input_gradient(grad, weight) if need_x else None,
-                weight_gradient(x, grad, weight.shape[-1]) if need_weight else None,
-                grad.sum((0, 2, 3)) if need_bias else None,
-            )

@@ -29,7 +29,7 @@ from convnext_backbone.block.depthwise import (
 )
 from convnext_backbone.block.grn import Grn, sample_norm
 from convnext_backbone.block.linear import linear, linear_gelu
-from convnext_backbone.block.rows import add_to_kept, as_map, as_rows, groups, select
+from convnext_backbone.block.rows import add_to_kept, as_rows, groups, select
 from convnext_backbone.block.weights import BlockWeights, cast
 
 # What is kept for backward at each level of `with_cp`; the rest is recomputed there.
@@ -109,7 +109,7 @@ class _ResidualBlock(torch.autograd.Function):
         ctx.kept, ctx.scale, ctx.dtype = kept, scale, dtype
         if not kept:
             ctx.save_for_backward(*weights)
-            return x.view_as(x)
+            return x.clone()  # of a view, nothing could be changed in place
         with torch.autocast(x.device.type, enabled=False):
             used = cast(BlockWeights(*weights), dtype)
             out, conv, norms, rows = _forward(x, used, kept, scale, KEPT[with_cp])
@@ -123,7 +123,8 @@ class _ResidualBlock(torch.autograd.Function):
         need_x, *_ = ctx.needs_input_grad
         count = len(BlockWeights._fields)
         needed = ctx.needs_input_grad[-count:]
-        weights, saved = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        tensors = ctx.saved_tensors  # once: checkpointing hands them out once
+        weights, saved = tensors[:count], tensors[count:]
         if not ctx.kept:  # DistributedDataParallel waits for every gradient
             grads = [w if w is None else torch.zeros_like(w) for w in weights]
         else:
@@ -155,7 +156,8 @@ def _forward(
     """
     conv = _convolve(x, kept, weights)
     conv_rows, x_rows = as_rows(conv), as_rows(x)
-    out = torch.empty_like(x_rows)
+    result = torch.empty_like(x)
+    out = as_rows(result)
     positions = x.shape[2] * x.shape[3]
     for i in set(range(len(x))).difference(kept):
         dropped = slice(i * positions, (i + 1) * positions)
@@ -176,7 +178,7 @@ def _forward(
             torch.addcmul(x_rows[outer], branch, factor, out=out[outer])
             saved.append(row.keep(keep))
     conv = conv if 'conv' in keep else None
-    return as_map(out, x), conv, torch.stack(norms) if norms else None, saved
+    return result, conv, torch.stack(norms) if norms else None, saved
 
 
 def _backward(

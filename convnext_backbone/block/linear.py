@@ -14,10 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-_ONEDNN_TYPES = (torch.float32, torch.bfloat16)
 _HAS_OP = torch.backends.mkldnn.is_available() and hasattr(
     torch.ops.mkldnn, '_linear_pointwise'
 )
+_ONEDNN_TYPES = {torch.float32}
+if _HAS_OP and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    _ONEDNN_TYPES.add(torch.bfloat16)
 
 if _HAS_OP:  # torch.utils.flop_counter does not know it
 

@@ -88,9 +88,3 @@ def _index(x: Tensor, kept: Sequence[int]) -> Tensor:
 def as_rows(x: Tensor) -> Tensor:
     """View (N, C, H, W), channels_last, as (N * H * W, C)."""
     return x.permute(0, 2, 3, 1).view(-1, x.shape[1])
-
-
-def as_map(rows: Tensor, like: Tensor) -> Tensor:
-    """View (N * H * W, C) as (N, C, H, W)."""
-    n, c, height, width = like.shape
-    return rows.view(n, height, width, c).permute(0, 3, 1, 2)

@@ -25,9 +25,20 @@ class BlockWeights(NamedTuple):
 
 
 def cast(weights: BlockWeights, dtype: torch.dtype) -> BlockWeights:
-    """Cast all but layer scale and GRN's, which may underflow in half precision."""
-    most = [w if w is None else w.to(dtype) for w in weights[:8]]
-    return BlockWeights(*most, *weights[8:])
+    """Cast what computes in ``dtype``.
+
+    Layer scale and GRN's stay, for they may underflow in half precision. On a CPU
+    LayerNorm's stay too: its statistics have the type of its weights.
+    """
+    stay = {'gamma', 'grn_gamma', 'grn_beta'}
+    if weights.weight1.device.type == 'cpu':
+        stay |= {'norm_weight', 'norm_bias'}
+    return BlockWeights(
+        **{
+            name: w if w is None or name in stay else w.to(dtype)
+            for name, w in weights._asdict().items()
+        }
+    )
 
 
 def fuse_weights(weights: BlockWeights) -> BlockWeights:

@@ -15,6 +15,6 @@
 """
 
 from convnext_backbone.export.exported import ExportedModel
-from convnext_backbone.export.running import export
+from convnext_backbone.export.running import CALIBRATION_IMAGES, export
 
-__all__ = ['ExportedModel', 'export']
+__all__ = ['CALIBRATION_IMAGES', 'ExportedModel', 'export']

@@ -36,32 +36,42 @@ def description_of(out: Path) -> Path:
     return out.with_name(out.name + '.json')
 
 
-def check_free(out: Path, kind: str) -> None:
+def check_free(out: Path, kind: str, checkpoint: str) -> None:
     """Raise ValueError if ``out`` has a wrong suffix or would replace other files.
 
-    An earlier export, which the JSON beside it tells, is replaced.
+    An earlier export of the same checkpoint, which the JSON beside it tells, is
+    replaced.
     """
     if out.suffix != SUFFIXES[kind]:
         raise ValueError(
             f'--out {out}: a file of format {kind} ends in {SUFFIXES[kind]}'
         )
     taken = [path for path in files_of(out) if path.exists()]
-    if taken and not _is_ours(out):
+    if not taken:
+        return
+    earlier = _read_description(out)
+    if earlier is None:
         raise ValueError(
             f'{taken[0]} exists and is not an export of this tool to {out.name}: move '
             f'it away or give another --out'
         )
+    if earlier.get('checkpoint') != checkpoint:
+        raise ValueError(
+            f'{taken[0]} is an export of {earlier.get("checkpoint")}: move it away or '
+            f'give another --out for {checkpoint}'
+        )
 
 
-def _is_ours(out: Path) -> bool:
+def _read_description(out: Path) -> dict | None:
     try:
         content = json.loads(description_of(out).read_text(encoding='utf-8'))
     except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and (
+        return None
+    ours = isinstance(content, dict) and (
         str(content.get('exported_by')).startswith('convnext_backbone')
         and content.get('model') == out.name
     )
+    return content if ours else None
 
 
 def publish(folder: Path, out: Path, result: dict) -> None:

@@ -1,5 +1,6 @@
 """The whole export: convert, check, quantise, evaluate, time, and write."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from convnext_backbone.export.quantize import QUANTIZERS
 from convnext_backbone.inference import build_model
 
 CHECKED_IMAGES = 4
+CALIBRATION_IMAGES = 64
 
 
 def export(
@@ -32,7 +34,7 @@ def export(
     dynamic: bool = False,
     shape: Sequence[int] | None = None,
     images: Sequence[str] | None = None,
-    calibration_images: int = 64,
+    calibration_images: int = CALIBRATION_IMAGES,
     eval_images: int | None = None,
 ) -> dict:
     """Export a segmentor, or the backbone and neck of a detector.
@@ -62,7 +64,7 @@ def export(
     """
     out = Path(out)
     require(kind)
-    check_free(out, kind)
+    check_free(out, kind, checkpoint)
     if shape:
         pictures.check_size(shape)
     checkpoints.fetch(checkpoint)
@@ -92,7 +94,8 @@ def export(
         found = {
             'fp32': compare.differences(reference, models['fp32'], [*batches, other])
         }
-        compare.check(found['fp32'], list(outputs), str(out))
+        names = list(outputs)
+        compare.check(found['fp32'], names, str(out), compare.MOST_DIFFERENCE)
         source, metrics = float_file, None
         if int8:
             chosen = pictures.image_paths(cfg, 'train', calibration_images)
@@ -105,13 +108,20 @@ def export(
             metrics = dict(before=before, after=after)
         fixed = None if dynamic else (1, first.shape[1], *size)
         notes = describe(reference, outputs, fixed)
-        finished = Path(folder, out.name)
+        done = Path(folder, 'done')  # a folder: --out may have any name
+        done.mkdir()
+        finished = done / out.name
         convert.finish(kind, source, finished, fixed, notes)
 
-        name = 'int8' if int8 else 'fp32'
+        name, most = 'fp32', compare.MOST_DIFFERENCE
+        if int8:  # timed beside fp32 of the same shape
+            name, most = 'int8', compare.MOST_INT8_DIFFERENCE
+            twin = Path(folder, 'twin').with_suffix(out.suffix)
+            convert.finish(kind, float_file, twin, fixed, notes)
+            models['fp32'] = ExportedModel(twin)
         models[name] = ExportedModel(finished)
         found[name] = compare.differences(reference, models[name], batches)
-        compare.check(found['fp32'], list(outputs), str(out))
+        compare.check(found[name], names, str(out), most)
         ms = compare.milliseconds({'PyTorch': reference, **models}, batches[0])
         result = dict(
             exported_by=f'convnext_backbone {__version__}',
@@ -133,7 +143,7 @@ def export(
             calibration_images=len(chosen) if int8 else None,
             metrics=metrics,
         )
-        publish(Path(folder), out, result)
+        publish(done, out, result)
     return result
 
 
@@ -146,7 +156,8 @@ def describe_outputs(model: ImageModel, images: torch.Tensor) -> dict[str, str]:
     return {
         f'map_{i}': f'(N, {out.shape[1]}, H/{s}, W/{s})'
         for i, out in enumerate(outputs)
-        for s in [round(images.shape[2] / out.shape[2])]
+        # A map of an odd side is rounded up: strides are powers of 2.
+        for s in [2 ** round(math.log2(images.shape[2] / out.shape[2]))]
     }
 
 
