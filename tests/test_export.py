@@ -215,7 +215,7 @@ def test_the_tool_writes_a_checked_model(tiny, config, kind, options, tmp_path, 
     weights = {'model.bin'} if kind == 'openvino' else set()
     assert left == {out.name, f'{out.name}.json', *weights}
     assert ExportedModel(out)(raw_images(1, 3, 128, 128))[0].isfinite().all()
-    checkpoint = tiny[config][1]
+    checkpoint = str(tiny[config][1])
     check_free(out, kind, checkpoint)  # a second export may replace it
     with pytest.raises(ValueError, match='is an export of'):
         check_free(out, kind, 'another.pth')
