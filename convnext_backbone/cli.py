@@ -79,6 +79,14 @@ class _Options(DictAction):
         super().__call__(parser, namespace, values, option_string)
 
 
+def positive(text: str) -> int:
+    """Read a number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'expected at least 1, got {text}')
+    return number
+
+
 def add_config_arguments(
     parser: argparse.ArgumentParser, nargs: str | None = None
 ) -> None:

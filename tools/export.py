@@ -55,13 +55,13 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--calibration-images',
-        type=_count,
+        type=cli.positive,
         metavar='N',
         help=f'to quantise --int8 with (default: {CALIBRATION_IMAGES})',
     )
     parser.add_argument(
         '--eval-images',
-        type=_count,
+        type=cli.positive,
         metavar='N',
         help='evaluate --int8 on the first N (default: all)',
     )
@@ -70,13 +70,6 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         if getattr(args, name) and not args.int8:
             parser.error(f'--{name.replace("_", "-")} goes with --int8')
     return args
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'{text}: at least 1')
-    return number
 
 
 def main(argv: Sequence[str] | None = None) -> int:

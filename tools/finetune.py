@@ -14,14 +14,6 @@ from convnext_backbone.datasets import FORMATS
 from convnext_backbone.finetuning import running
 
 
-def positive(text: str) -> int:
-    """Read a number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'expected at least 1, got {text}')
-    return number
-
-
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
@@ -45,8 +37,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         '--from-scratch', action='store_true', help='start from random weights'
     )
     length = parser.add_mutually_exclusive_group()
-    length.add_argument('--epochs', type=positive, help='length of the training')
-    length.add_argument('--iters', type=positive, help='its length in iterations')
+    length.add_argument('--epochs', type=cli.positive, help='length of the training')
+    length.add_argument('--iters', type=cli.positive, help='its length in iterations')
     parser.add_argument(
         '--classes',
         nargs='+',

@@ -39,7 +39,8 @@ def check(
     with torch.backends.cudnn.flags(allow_tf32=False):
         expected = _results(reference, masks, images, crop)
         for other in others:
-            _compare(other, _results(other, masks, images, crop), expected, tolerance)
+            results = _results(other, masks, images, crop)
+            _compare(other.name, results, expected, tolerance)
 
 
 def _results(
@@ -65,23 +66,32 @@ def _named(what: str, maps: Sequence[Tensor]) -> dict[str, Tensor]:
     return {f'{what} {i}': value for i, value in enumerate(maps)}
 
 
+def check_maps(
+    name: str, maps: Sequence[Tensor], expected: Sequence[Tensor], tolerance: float
+) -> None:
+    """Raise ValueError unless somebody's maps are as near to ours as they must be."""
+    _compare(name, _named('map', maps), _named('map', expected), tolerance)
+
+
 def _compare(
-    contestant: Contestant,
+    name: str,
     results: dict[str, Tensor],
     expected: dict[str, Tensor],
     tolerance: float,
 ) -> None:
-    for name, theirs in results.items():
-        ours = expected[name]
+    wrong = f'{name} does not compute what ours does'
+    if results.keys() != expected.keys():
+        raise ValueError(f'{wrong}: {len(results)} results, ours has {len(expected)}')
+    for what, ours in expected.items():
+        theirs = results[what]
         if theirs.shape != ours.shape:
             raise ValueError(
-                f'{contestant.name} does not compute what ours does: {name} has shape '
-                f'{tuple(theirs.shape)}, ours {tuple(ours.shape)}'
+                f'{wrong}: {what} has shape {tuple(theirs.shape)}, ours '
+                f'{tuple(ours.shape)}'
             )
         difference = relative_difference(ours, theirs)
         if not difference <= tolerance:
             raise ValueError(
-                f'{contestant.name} does not compute what ours does: {name} differs '
-                f'by {difference:.1e} of its greatest value, more than '
-                f'{tolerance:.0e}; nothing was timed'
+                f'{wrong}: {what} differs by {difference:.1e} of its greatest value, '
+                f'more than {tolerance:.0e}; nothing was timed'
             )

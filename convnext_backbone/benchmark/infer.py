@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convnext_backbone.benchmark.check import TOLERANCE
+from convnext_backbone.benchmark.check import TOLERANCE, check_maps
 from convnext_backbone.benchmark.engines import Engine
 from convnext_backbone.convnext import ConvNeXt
 from convnext_backbone.export.backends import PACKAGES
-from convnext_backbone.export.compare import relative_difference
 
 Run = Callable[[Tensor], Sequence[Tensor]]
 
@@ -89,13 +88,6 @@ def make_variants(
             if not (there and variant.takes(images)):
                 continue
             run = variant.make(model, images)
-            for i, (theirs, ours) in enumerate(zip(run(images), expected, strict=True)):
-                difference = relative_difference(ours, theirs)
-                if not difference <= variant.tolerance:
-                    raise ValueError(
-                        f'{name} does not compute what the backbone does: map {i} '
-                        f'differs by {difference:.1e} of its greatest value, more than '
-                        f'{variant.tolerance:.0e}; nothing was timed'
-                    )
+            check_maps(name, run(images), expected, variant.tolerance)
             runs[name] = run
     return runs

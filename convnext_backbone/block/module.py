@@ -166,7 +166,7 @@ class Block(nn.Module):
 
     def __getstate__(self) -> dict:
         """Copies and pickles are not fused: oneDNN's layouts have no storage."""
-        return {**self.__dict__, 'fused': None}
+        return {**super().__getstate__(), 'fused': None}
 
     def train(self, mode: bool = True) -> 'Block':
         """Set the mode; in training nothing is fused."""
