@@ -195,7 +195,7 @@ def test_a_package_that_is_missing_is_told(monkeypatch):
     assert absence('meta', small()) is None
 
 
-def test_everyone_takes_turns_and_the_first_round_does_not_count():
+def test_everyone_takes_turns_and_the_first_run_does_not_count():
     order = []
 
     def step(name):
@@ -208,7 +208,9 @@ def test_everyone_takes_turns_and_the_first_round_does_not_count():
     seconds = measure({name: step(name) for name in 'abc'}, rounds=12, title='')
     rounds = [float(i) for i in range(1, 13)]
     assert seconds == {name: {'all': rounds} for name in 'abc'}
-    turns = [''.join(n for s, n in order if s == seed) for seed in range(13)]
+    runs = [[n for s, n in order if s == seed] for seed in range(1, 13)]
+    assert all(run[::2] == run[1::2] for run in runs)  # first unmeasured
+    turns = [''.join(run[::2]) for run in runs]
     assert all(sorted(turn) == list('abc') for turn in turns)
     # Each follows each, for one leaves something in the caches for the next.
     assert {turn[i : i + 2] for turn in turns for i in (0, 1)} == {

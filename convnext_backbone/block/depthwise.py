@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Positions of a gradient that are one kernel; of a larger map the sum is taken band by
-# band, which at 200x336 takes half the time.
-BAND_POSITIONS = 8192
+# band, which at 200x200 takes two thirds of the time.
+BAND_POSITIONS = 4096
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -45,11 +45,16 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel_size: int) -> Tensor:
     pad, groups, height = kernel_size // 2, x.shape[1], x.shape[2]
     bands = -(-height * x.shape[3] // BAND_POSITIONS)
     rows = -(-height // bands)
-    padded = F.pad(x, (pad, pad, pad, pad))
     sums = []
-    for sample, kernels in zip(padded, grad, strict=True):
+    for sample, kernels in zip(x, grad, strict=True):
         for top in range(0, height, rows):
             kernel = kernels[:, None, top : top + rows].contiguous()
-            inputs = sample[None, :, top : top + kernel.shape[2] + 2 * pad]
-            sums.append(F.conv2d(inputs, kernel, groups=groups))  # (1, C, K, K)
-    return torch.cat(sums).sum(0)[:, None]
+            bottom = top + kernel.shape[2]
+            inputs = sample[None, :, max(top - pad, 0) : bottom + pad]
+            # The convolution pads both ends alike, the map ends at one of a band's.
+            above, below = max(pad - top, 0), max(bottom + pad - height, 0)
+            ends = max(above, below)
+            product = F.conv2d(inputs, kernel, padding=(ends, pad), groups=groups)
+            first = ends - above
+            sums.append(product[:, :, first : first + kernel_size])
+    return torch.cat(sums).sum(0)[:, None]  # of (1, C, K, K) each
