@@ -1,16 +1,11 @@
 """Times things in turn: each once a round, each round in another order.
 
-What else the machine does meets all of them. What one leaves behind for the next does
-not count: a turn starts by giving free memory back to the system, and runs once
-unmeasured. So each has the memory that a process of its own would have. Otherwise one
-that asks for large blocks again and again, which the system has to provide at every
-step, would find those that another left to the C library.
+What else the machine does meets all of them, and so does what one leaves in the caches
+for the next.
 """
 
-import ctypes
 import random
 import statistics
-import sys
 from collections.abc import Callable, Hashable, Mapping
 from typing import TypeVar
 
@@ -24,7 +19,7 @@ Step = Callable[[int], dict[str, float]]
 def measure(
     steps: Mapping[K, Step], rounds: int, title: str
 ) -> dict[K, dict[str, list[float]]]:
-    """Run each step once a round, after a run that does not count.
+    """Run each step once a round, after a round that does not count.
 
     Args:
         steps: What to time, by contestant.
@@ -37,23 +32,14 @@ def measure(
     seconds: dict[K, dict[str, list[float]]] = {name: {} for name in steps}
     names = list(steps)
     order = random.Random(0)
-    bar = tqdm(range(1, rounds + 1), title, disable=None, leave=False)
+    bar = tqdm(range(rounds + 1), title, disable=None, leave=False)
     for number in bar:
         for name in order.sample(names, len(names)):
             bar.set_postfix_str(str(name))
-            _release_free_memory()
-            steps[name](number)
             for what, taken in steps[name](number).items():
-                seconds[name].setdefault(what, []).append(taken)
+                if number:  # the first round warms up
+                    seconds[name].setdefault(what, []).append(taken)
     return seconds
-
-
-def _release_free_memory() -> None:
-    """Give the C library's free memory back to the system, where it is glibc."""
-    if sys.platform == 'linux':
-        trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
-        if trim is not None:
-            trim(0)
 
 
 def spread(seconds: list[float]) -> float:

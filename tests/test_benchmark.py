@@ -195,7 +195,7 @@ def test_a_package_that_is_missing_is_told(monkeypatch):
     assert absence('meta', small()) is None
 
 
-def test_everyone_takes_turns_and_the_first_run_does_not_count():
+def test_everyone_takes_turns_and_the_first_round_does_not_count():
     order = []
 
     def step(name):
@@ -208,9 +208,7 @@ def test_everyone_takes_turns_and_the_first_run_does_not_count():
     seconds = measure({name: step(name) for name in 'abc'}, rounds=12, title='')
     rounds = [float(i) for i in range(1, 13)]
     assert seconds == {name: {'all': rounds} for name in 'abc'}
-    runs = [[n for s, n in order if s == seed] for seed in range(1, 13)]
-    assert all(run[::2] == run[1::2] for run in runs)  # first unmeasured
-    turns = [''.join(run[::2]) for run in runs]
+    turns = [''.join(n for s, n in order if s == seed) for seed in range(13)]
     assert all(sorted(turn) == list('abc') for turn in turns)
     # Each follows each, for one leaves something in the caches for the next.
     assert {turn[i : i + 2] for turn in turns for i in (0, 1)} == {
@@ -311,7 +309,7 @@ def ran(tmp_path_factory) -> tuple[list[dict], str, Path]:
         printed: list[str] = []
         patch.setattr('builtins.print', lambda *a, **k: printed.append(str(a[0])))
         argv = ['--archs', 'atto', '--against', 'mmpretrain,torchvision', '--rounds', 2]
-        argv += ['--shape', 64, 64, '--json', folder / 'rows.json']
+        argv += ['--shape', 64, '--json', folder / 'rows.json']
         assert run_tool(*argv, '--out', folder / 'charts' / 'chart.png') == 0
     rows = json.loads((folder / 'rows.json').read_text())
     return rows, '\n'.join(printed), folder / 'charts' / 'chart.png'
@@ -328,7 +326,7 @@ def test_rows_of_a_run(ran):
     ]
     for row in rows:
         assert (row['arch'], row['peer'], row['batch']) == ('atto', 'mmpretrain', 2)
-        assert row['shape'] == [64, 64]
+        assert row['shape'] == [64, 64]  # one number is both
         assert row['threads'] == torch.get_num_threads()
         assert row['ratio'] == pytest.approx(row['ours'] / row['theirs'])
     assert [row['with_cp'] for row in rows] == [False] + 3 * ['selective']
@@ -392,6 +390,12 @@ def test_what_is_not_valid_is_told(argv, message, capsys, monkeypatch, tmp_path)
     assert run_tool(*argv) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert re.search(message, line)
+
+
+def test_a_shape_of_three_numbers_is_told(capsys):
+    with pytest.raises(SystemExit):
+        run_tool('--shape', 3, 64, 64)
+    assert '--shape 3 64 64: expected height and width' in capsys.readouterr().err
 
 
 def test_an_unknown_comparison_is_told_with_those_that_are_known(capsys):

@@ -61,11 +61,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--shape',
-        nargs=2,
+        nargs='+',
         type=int,
+        action=_Shape,
         default=(512, 512),
-        metavar=('H', 'W'),
-        help='pixels (default: 512 512)',
+        metavar='PIXELS',
+        help='height and width, or one number for both (default: 512)',
     )
     parser.add_argument(
         '--batch', type=int, metavar='N', help='images (default: 2, 1 for infer)'
@@ -116,6 +117,14 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+class _Shape(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        if len(values) > 2:
+            given = ' '.join(map(str, values))
+            parser.error(f'--shape {given}: expected height and width, or one number')
+        namespace.shape = values[0], values[-1]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool and return its exit status."""
     args = parse_args(argv)
@@ -123,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         what=args.what,
         archs=_names(args.archs),
         peers=_names(args.against),
-        shape=tuple(args.shape),
+        shape=args.shape,
         batch=(1 if args.what == 'infer' else 2) if args.batch is None else args.batch,
         rounds=args.rounds,
         threads=args.threads,
