@@ -89,10 +89,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs='+',
         type=str.lower,
         choices=LEVELS,
-        default=['selective'],
+        default=['false', 'selective'],
         metavar='LEVEL',
-        help='levels of checkpointing of ours, out of false, selective (default), '
-        'hidden, true; at true the peers recompute their blocks too',
+        help='levels of checkpointing of ours, out of false, selective, hidden, '
+        'true (default: false selective); at true the peers recompute their blocks too',
     )
     parser.add_argument(
         '--device',
