@@ -171,8 +171,17 @@ def build_model(cfg: Config, checkpoint: str) -> nn.Module:
 
 
 def build_pipeline(cfg: Config) -> Compose:
-    """Build the test pipeline without the steps that need annotations."""
-    dataset = next(iter_datasets(cfg.test_dataloader))
+    """Build the test pipeline without the steps that need annotations.
+
+    Raises:
+        ValueError: The config has no test data.
+    """
+    dataset = next(iter_datasets(cfg.get('test_dataloader')), None)
+    if dataset is None:
+        raise ValueError(
+            f'{cfg.filename} has no test_dataloader: the pipeline of its data set says '
+            f'how images are read'
+        )
     return Compose([s for s in dataset['pipeline'] if 'Annotations' not in s['type']])
 
 

@@ -3,10 +3,12 @@
 import copy
 import functools
 import json
+import re
 import sys
 from pathlib import Path
 from unittest import mock
 
+import cv2
 import pytest
 import torch
 from mmengine.config import Config
@@ -23,6 +25,7 @@ from convnext_backbone.export.evaluation import use_exported
 from convnext_backbone.export.graph import ImageModel
 from convnext_backbone.export.output import check_free, default_path
 from convnext_backbone.export.rewrite import AdaptiveMean, rewrite
+from convnext_backbone.export.summary import _metric_table
 
 CHANNELS = [8, 16, 24, 32]
 
@@ -260,6 +263,39 @@ def test_wrong_options_are_told(tiny, options, message, capsys, monkeypatch, tmp
     monkeypatch.chdir(tmp_path)
     assert tool('export', *tiny[DET], '--format', 'onnx', *options) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('content', ['', 'no picture', 'cut'])
+@pytest.mark.parametrize('config', [DET, SEG])
+def test_a_damaged_picture_is_told(tiny, config, content, capsys, tmp_path):
+    file = tmp_path / 'damaged.jpg'
+    file.write_text(content)
+    if content == 'cut':
+        whole = cv2.imencode('.jpg', raw_images(64, 64, 3).byte().numpy())[1].tobytes()
+        file.write_bytes(whole[: len(whole) // 2])
+    argv = [*tiny[config], '--format', 'onnx', '--images', file]
+    assert tool('export', *argv) == 1
+    assert f'image {file} cannot be read: ' in capsys.readouterr().err
+
+
+def test_windows_without_a_size_are_told():
+    cfg = tiny_config(SEG)
+    cfg.model.test_cfg = dict(mode='slide', stride=(32, 32))
+    with pytest.raises(ValueError, match="mode 'slide' and no crop_size"):
+        pictures.window(cfg)
+
+
+def test_a_config_without_test_data_is_told():
+    cfg = tiny_config(SEG)
+    cfg.test_dataloader = None
+    with pytest.raises(ValueError, match=r'\.py has no test_dataloader'):
+        pictures.Loader(cfg, torch.zeros(3, 1, 1), None)
+
+
+def test_a_metric_that_is_missing_is_a_dash():
+    summary = _metric_table(dict(before={'mAP': 0.5, 'AP50': 0.75}, after={'mAP': 0.4}))
+    lines = [re.findall(r'[^\s|]+', line) for line in summary.splitlines()[3:5]]
+    assert lines == [['mAP', '0.5', '0.4', '-0.1'], ['AP50', '0.75', '-', '-']]
 
 
 def test_without_test_data_images_are_asked_for(tiny, tmp_path, capsys):

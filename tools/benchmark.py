@@ -11,6 +11,7 @@ Runtime, on a CPU where they are installed and for sides in multiples of 32.
 """
 
 import argparse
+import contextlib
 import os
 import shlex
 import sys
@@ -152,13 +153,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows: list[Row] = []
     absent: list[Absent] = []
     try:
-        for more_rows, more_absent in compare(options):
-            rows += more_rows
-            absent += more_absent
-            if args.json:
-                write_json(args.json, as_json(rows))
-            if rows:
-                draw_chart(rows, args.out, command, where)
+        with contextlib.redirect_stdout(sys.stderr):  # what libraries print
+            for more_rows, more_absent in compare(options):
+                rows += more_rows
+                absent += more_absent
+                if args.json:
+                    write_json(args.json, as_json(rows))
+                if rows:
+                    draw_chart(rows, args.out, command, where)
     finally:  # a later arch may fail
         if rows or absent:
             print(table(rows, absent))

@@ -27,7 +27,8 @@ def check_chart(path: str | Path) -> None:
     """Raise ValueError unless matplotlib writes files of that name."""
     from matplotlib.backend_bases import FigureCanvasBase
 
-    kinds = FigureCanvasBase.get_supported_filetypes()
+    # PGF needs LaTeX.
+    kinds = [k for k in FigureCanvasBase.get_supported_filetypes() if k != 'pgf']
     if Path(path).suffix.lstrip('.') not in kinds:
         raise ValueError(
             f'--out {path}: expected a file that ends in one of {", ".join(kinds)}'

@@ -8,6 +8,7 @@ import torch
 from convnext_backbone.benchmark.archs import find_archs
 from convnext_backbone.benchmark.peers import PEERS
 
+DEVICES = ('cpu', 'cuda')
 MIN_SIDE = 32  # pixels, stride of the last stage
 
 
@@ -43,6 +44,9 @@ class Options:
 
     def check(self) -> None:
         """Raise ValueError for a name or number that is not valid."""
+        for name, values in (('archs', self.archs), ('against', self.peers)):
+            if not values:
+                raise ValueError(f'--{name}: expected at least one name')
         find_archs(self.archs)
         unknown = [name for name in self.peers if name not in PEERS]
         if unknown:
@@ -65,6 +69,8 @@ class Options:
                     f'--drop-path {rate}: expected probabilities from 0 to below 1'
                 )
         try:
+            if torch.device(self.device).type not in DEVICES:
+                raise RuntimeError('it computes nothing, or is not known here')
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
             raise ValueError(

@@ -1,5 +1,7 @@
 """Metrics of a model, and of the same model with an exported part in it."""
 
+import copy
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,7 +31,8 @@ def evaluate(
         limit: Number of images, the first of each data set; all by default.
 
     Returns:
-        The metrics of the model in PyTorch, and those with the exported part.
+        The metrics with that part in PyTorch, and those with the exported part. Both
+        get images whose sides are padded to multiples of 32.
     """
     cfg = cfg.copy()
     cfg.load_from, cfg.resume, cfg.launcher = None, False, 'none'
@@ -43,6 +46,7 @@ def evaluate(
         checkpoints.load(runner.model, checkpoint, strict=True)
         if limit is not None:
             _expect_only(runner)
+        use_exported(runner.model, ImageModel(copy.deepcopy(runner.model)))
         before = runner.test()
         use_exported(runner.model, exported)
         after = runner.test()
@@ -66,9 +70,19 @@ def _expect_only(runner: TestRunner) -> None:
             metric.img_ids = [info['img_id'] for info in infos]
 
 
-def use_exported(model: nn.Module, exported: ExportedModel) -> None:
-    """Have a detector or segmentor compute its features or logits by ``exported``."""
-    image_model = ImageModel(model)
+def use_exported(
+    model: nn.Module, exported: Callable[[Tensor], tuple[Tensor, ...]]
+) -> None:
+    """Have a detector or segmentor compute its features or logits by ``exported``.
+
+    Args:
+        model: The model.
+        exported: An :class:`ExportedModel`, or an :class:`ImageModel` of another.
+    """
+    device = next(model.parameters()).device
+    image_model = ImageModel(model).to(device)
+    if isinstance(exported, nn.Module):
+        exported.to(device).eval()
 
     def run(x: Tensor) -> tuple[Tensor, ...]:
         size = x.shape[-2:]

@@ -1,13 +1,16 @@
 """The images that an export is checked, calibrated and timed on, as raw batches."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import cv2
 import torch
 import torch.nn.functional as F
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from convnext_backbone.config_checks import iter_datasets
@@ -77,7 +80,14 @@ class Loader:
         """
         if not Path(path).is_file():
             raise ValueError(f'image {path} does not exist')
-        image = self.pipeline(dict(img_path=path, img_id=0))['inputs'].float()[None]
+        try:
+            # Of formats that Pillow knows, this finds what OpenCV fills up.
+            with suppress(UnidentifiedImageError), Image.open(path) as picture:
+                picture.load()
+            sample = self.pipeline(dict(img_path=path, img_id=0))
+        except (AssertionError, OSError, SyntaxError, ValueError, cv2.error) as error:
+            raise ValueError(f'image {path} cannot be read: {error}') from error
+        image = sample['inputs'].float()[None]
         image = cut(image, size or self.crop)
         return pad(image, size or padded(image.shape[-2:]), self.fill)
 
@@ -105,9 +115,20 @@ def padded(size: Sequence[int]) -> Size:
 
 
 def window(cfg: Config) -> Size | None:
-    """The windows that a segmentor slides over an image, if it does."""
+    """The windows that a segmentor slides over an image, if it does.
+
+    Raises:
+        ValueError: It does, and their size is missing.
+    """
     test_cfg = cfg.model.get('test_cfg') or {}
-    return tuple(test_cfg['crop_size']) if test_cfg.get('mode') == 'slide' else None
+    if test_cfg.get('mode') != 'slide':
+        return None
+    if 'crop_size' not in test_cfg:
+        raise ValueError(
+            f"{cfg.filename}: model.test_cfg has mode 'slide' and no crop_size, the "
+            f'height and width of the windows'
+        )
+    return tuple(test_cfg['crop_size'])
 
 
 def default_size(cfg: Config, first: Tensor) -> tuple[Size, str]:

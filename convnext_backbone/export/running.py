@@ -102,9 +102,10 @@ def export(
             logger.info(f'Quantising with {len(chosen)} training images')
             source = Path(folder, 'int8').with_suffix(out.suffix)
             QUANTIZERS[kind](float_file, source, chosen, load)
-            before, after = evaluate(
-                cfg, checkpoint, ExportedModel(source), eval_images
-            )
+            quantized = ExportedModel(source)
+            found['int8'] = compare.differences(reference, quantized, batches)
+            compare.check(found['int8'], names, str(out), compare.MOST_INT8_DIFFERENCE)
+            before, after = evaluate(cfg, checkpoint, quantized, eval_images)
             metrics = dict(before=before, after=after)
         fixed = None if dynamic else (1, first.shape[1], *size)
         notes = describe(reference, outputs, fixed)
@@ -114,8 +115,9 @@ def export(
         convert.finish(kind, source, finished, fixed, notes)
 
         name, most = 'fp32', compare.MOST_DIFFERENCE
-        if int8:  # timed beside fp32 of the same shape
+        if int8:
             name, most = 'int8', compare.MOST_INT8_DIFFERENCE
+        if int8 and fixed:  # timed beside fp32 of the same shape
             twin = Path(folder, 'twin').with_suffix(out.suffix)
             convert.finish(kind, float_file, twin, fixed, notes)
             models['fp32'] = ExportedModel(twin)

@@ -59,7 +59,11 @@ def _metric_table(metrics: dict[str, dict[str, float]]) -> str:
     table = PrettyTable(['metric', 'PyTorch', 'int8', 'difference'])
     table.align = 'r'
     table.align['metric'] = 'l'
-    for name, before in metrics['before'].items():
-        after = metrics['after'][name]
-        table.add_row([name, f'{before:.4g}', f'{after:.4g}', f'{after - before:+.4g}'])
+    before, after = metrics['before'], metrics['after']
+    for name in before | after:
+        # mmdet leaves all out where nothing was found.
+        found = [values.get(name) for values in (before, after)]
+        cells = ['-' if value is None else f'{value:.4g}' for value in found]
+        change = '-' if None in found else f'{found[1] - found[0]:+.4g}'
+        table.add_row([name, *cells, change])
     return str(table)
