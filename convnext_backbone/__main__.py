@@ -1,26 +1,29 @@
-"""Runs a script of another project with mmcv's ops served.
+"""``python -m convnext_backbone``: a command, or a script of another project.
 
+    python -m convnext_backbone train det/cascade_convnext_t_coco
     python -m convnext_backbone path/to/mmdetection/tools/test.py CONFIG CHECKPOINT
 
-For scripts that import mmdet's or mmseg's models before they read the config, whose
-``custom_imports`` then comes too late.
+The second runs a script with mmcv's ops served: for scripts that import mmdet's or
+mmseg's models before they read the config, when its ``custom_imports`` is too late.
 """
 
 import runpy
 import sys
 from pathlib import Path
 
-import convnext_backbone  # noqa: F401  (serves mmcv's ops)
+from convnext_backbone.cli import COMMANDS, main
 
 
-def main() -> None:
+def run_script() -> None:
     """Run the script that the command line names, with the arguments after it."""
-    if len(sys.argv) < 2 or not Path(sys.argv[1]).is_file():
-        sys.exit(f'usage: {__doc__.splitlines()[2].strip()}')
     del sys.argv[0]
     sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
     runpy.run_path(sys.argv[0], run_name='__main__')
 
 
 if __name__ == '__main__':
-    main()
+    first = sys.argv[1] if len(sys.argv) > 1 else ''
+    if first not in COMMANDS and Path(first).is_file():
+        run_script()
+    else:
+        sys.exit(main())

@@ -17,31 +17,34 @@ MODELS = Registry(
     'model',
     parent=ROOT_MODELS,
     scope='convnext_backbone',
-    locations=['convnext_backbone.convnext', 'convnext_backbone.tta'],
+    locations=['convnext_backbone.backbone.convnext', 'convnext_backbone.tasks.tta'],
 )
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
     parent=ROOT_CONSTRUCTORS,
     scope='convnext_backbone',
-    locations=['convnext_backbone.layer_decay'],
+    locations=['convnext_backbone.backbone.optim_constructor'],
 )
 HOOKS = Registry(
     'hook',
     parent=ROOT_HOOKS,
     scope='convnext_backbone',
-    locations=['convnext_backbone.hooks'],
+    locations=[
+        'convnext_backbone.openmmlab.checkpoint_hook',
+        'convnext_backbone.results.show_hook',
+    ],
 )
 OPTIM_WRAPPERS = Registry(
     'optimizer wrapper',
     parent=ROOT_OPTIM_WRAPPERS,
     scope='convnext_backbone',
-    locations=['convnext_backbone.amp'],
+    locations=['convnext_backbone.openmmlab.amp'],
 )
 METRICS = Registry(
     'metric',
     parent=ROOT_METRICS,
     scope='convnext_backbone',
-    locations=['convnext_backbone.predictions'],
+    locations=['convnext_backbone.results.predictions'],
 )
 WEIGHT_INITIALIZERS = Registry(
     'weight initializer',

@@ -1,14 +1,19 @@
 import os
 from pathlib import Path
 
+# Before torch loads OpenMP: threads that spin while they wait hold the cores that the
+# other test processes need. Each of these takes its share of the cores.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+WORKERS = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))
+os.environ.setdefault('OMP_NUM_THREADS', str(max(1, (os.cpu_count() or 1) // WORKERS)))
+
 import pytest
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
+from support.paths import ROOT
 
 import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
-from convnext_backbone.data import make_demo_data
-
-ROOT = Path(__file__).parents[1]
+from convnext_backbone.demo_scenes import make_demo_data
 
 
 @pytest.fixture

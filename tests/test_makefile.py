@@ -1,9 +1,7 @@
 import subprocess
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
+from support.paths import ROOT
 
 
 @pytest.mark.parametrize('target', ['demo', 'test', 'lint'])

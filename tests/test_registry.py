@@ -21,7 +21,7 @@ def test_plain_mmengine_finds_the_backbone_by_itself():
         model = MODELS.build(dict(type='convnext_backbone.ConvNeXt', arch='atto'))
         print(type(model).__module__, model.out_channels)
     """)
-    assert out.endswith('convnext_backbone.convnext (40, 80, 160, 320)\n')
+    assert out.endswith('convnext_backbone.backbone.convnext (40, 80, 160, 320)\n')
 
 
 @pytest.mark.parametrize('scope', ['mmdet', 'mmseg'])
@@ -34,4 +34,4 @@ def test_other_toolboxes_find_it_without_custom_imports(scope):
         model = MODELS.build(dict(type='convnext_backbone.ConvNeXt', arch='atto'))
         print(type(model).__module__)
     """)
-    assert out.endswith('convnext_backbone.convnext\n')
+    assert out.endswith('convnext_backbone.backbone.convnext\n')

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convnext_backbone.benchmark.results import SUBJECTS, Row
+from convnext_backbone.foundation.errors import UserError
 
 COLOURS = {
     'meta': '#0072b2',
@@ -24,13 +25,13 @@ INK, FAINT = '#222222', '#777777'
 
 
 def check_chart(path: str | Path) -> None:
-    """Raise ValueError unless matplotlib writes files of that name."""
+    """Raise UserError unless matplotlib writes files of that name."""
     from matplotlib.backend_bases import FigureCanvasBase
 
     # PGF needs LaTeX.
     kinds = [k for k in FigureCanvasBase.get_supported_filetypes() if k != 'pgf']
     if Path(path).suffix.lstrip('.') not in kinds:
-        raise ValueError(
+        raise UserError(
             f'--out {path}: expected a file that ends in one of {", ".join(kinds)}'
         )
 

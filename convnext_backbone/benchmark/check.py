@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from convnext_backbone.benchmark.masks import Masks
+from convnext_backbone.benchmark.kept_samples import Masks
 from convnext_backbone.benchmark.peers import Contestant
 from convnext_backbone.export.compare import relative_difference
+from convnext_backbone.foundation.errors import UserError
 
 TOLERANCE = 1e-5  # of the greatest difference, relative to the greatest value
 GRADIENT_SIDE = 64  # pixels; gradients of larger images take time and memory
@@ -33,7 +34,7 @@ def check(
         tolerance: Greatest relative difference.
 
     Raises:
-        ValueError: Someone computes something else; the message says where.
+        UserError: Someone computes something else; the message says where.
     """
     crop = images[..., :GRADIENT_SIDE, :GRADIENT_SIDE].contiguous()
     with torch.backends.cudnn.flags(allow_tf32=False):
@@ -69,7 +70,7 @@ def _named(what: str, maps: Sequence[Tensor]) -> dict[str, Tensor]:
 def check_maps(
     name: str, maps: Sequence[Tensor], expected: Sequence[Tensor], tolerance: float
 ) -> None:
-    """Raise ValueError unless somebody's maps are as near to ours as they must be."""
+    """Raise UserError unless somebody's maps are as near to ours as they must be."""
     _compare(name, _named('map', maps), _named('map', expected), tolerance)
 
 
@@ -81,17 +82,17 @@ def _compare(
 ) -> None:
     wrong = f'{name} does not compute what ours does'
     if results.keys() != expected.keys():
-        raise ValueError(f'{wrong}: {len(results)} results, ours has {len(expected)}')
+        raise UserError(f'{wrong}: {len(results)} results, ours has {len(expected)}')
     for what, ours in expected.items():
         theirs = results[what]
         if theirs.shape != ours.shape:
-            raise ValueError(
+            raise UserError(
                 f'{wrong}: {what} has shape {tuple(theirs.shape)}, ours '
                 f'{tuple(ours.shape)}'
             )
         difference = relative_difference(ours, theirs)
         if not difference <= tolerance:
-            raise ValueError(
+            raise UserError(
                 f'{wrong}: {what} differs by {difference:.1e} of its greatest value, '
                 f'more than {tolerance:.0e}; nothing was timed'
             )

@@ -14,11 +14,12 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 from torch import Tensor, nn
 
-from convnext_backbone.benchmark.archs import Arch
+from convnext_backbone.benchmark.contest_archs import Arch
+from convnext_backbone.benchmark.kept_samples import Masks
 from convnext_backbone.benchmark.machine import synchronize
-from convnext_backbone.benchmark.masks import Masks
 from convnext_backbone.benchmark.peers import OURS, Contestant, build
-from convnext_backbone.cli import read_config, set_data_root
+from convnext_backbone.config.loading import read_config, set_data_root
+from convnext_backbone.foundation.errors import UserError
 
 CONFIG = 'det/mask_convnext_t_coco'
 DATA_VARIABLE = 'CONVNEXT_TEST_DATA'
@@ -82,14 +83,14 @@ def check_losses(steps: Mapping[tuple, DetectorStep]) -> None:
     """Compare the losses of all detectors with those of the first.
 
     Raises:
-        ValueError: They differ by more than exchanged proposals can explain.
+        UserError: They differ by more than exchanged proposals can explain.
     """
     with torch.no_grad():
         losses = {key: step.loss(0).item() for key, step in steps.items()}
     expected = next(iter(losses.values()))
     for (name, *_), loss in losses.items():
         if not abs(loss - expected) <= LOSS_TOLERANCE * abs(expected):
-            raise ValueError(
+            raise UserError(
                 f'{name}: the loss of its detector is {loss:.4f}, of ours '
                 f'{expected:.4f}; nothing was timed'
             )
@@ -99,18 +100,18 @@ def find_data(data_root: str | None) -> str:
     """Return the folder of images in COCO's layout.
 
     Raises:
-        ValueError: There is none.
+        UserError: There is none.
     """
     if data_root is None and os.environ.get(DATA_VARIABLE):
         data_root = str(Path(os.environ[DATA_VARIABLE], 'coco_mini'))
     if data_root is None:
-        raise ValueError(
+        raise UserError(
             f'--what step needs images: give --data-root, a folder in the layout of '
             f'COCO, or set {DATA_VARIABLE} to the folder that holds coco_mini'
         )
     annotations = Path(data_root, 'annotations', 'instances_train2017.json')
     if not annotations.is_file():
-        raise ValueError(
+        raise UserError(
             f'--data-root {data_root}: {annotations} does not exist; expected a folder '
             f'in the layout of COCO'
         )
@@ -132,7 +133,7 @@ def load_batch(
         ``inputs``, (N, 3, H, W), and ``data_samples``, as mmdet's detectors take them.
 
     Raises:
-        ValueError: The data set has too few images with annotations.
+        UserError: The data set has too few images with annotations.
     """
     cfg = read_config(CONFIG)
     set_data_root(cfg, data_root)
@@ -157,7 +158,7 @@ def load_batch(
             if len(found) == number:
                 break
         if len(found) < number:
-            raise ValueError(
+            raise UserError(
                 f'--data-root {data_root}: {len(found)} images have annotations in a '
                 f'crop of {shape[0]} x {shape[1]}, expected {number}, the batch'
             )

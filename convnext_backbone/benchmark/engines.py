@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 from torch import Tensor
 
-from convnext_backbone.convnext import ConvNeXt
+from convnext_backbone.backbone.convnext import ConvNeXt
 from convnext_backbone.export import images as pictures
 from convnext_backbone.export.backends import SUFFIXES, require
 from convnext_backbone.export.convert import SAVERS, STRIDE, finish, trace
@@ -26,7 +26,7 @@ class Engine:
         images: (N, 3, H, W), H and W multiples of 32.
 
     Raises:
-        ValueError: A package is missing, or the backbone cannot be exported.
+        UserError: A package is missing, or the backbone cannot be exported.
     """
 
     @staticmethod

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from convnext_backbone.benchmark.archs import Arch
-from convnext_backbone.benchmark.masks import Masks, SharedDropPath
+from convnext_backbone.benchmark.contest_archs import Arch
+from convnext_backbone.benchmark.kept_samples import Masks, SharedDropPath
 
 EPS = 1e-6
 

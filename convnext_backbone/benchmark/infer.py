@@ -3,7 +3,6 @@
 A new way is a row of :data:`VARIANTS`.
 """
 
-import copy
 import functools
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convnext_backbone.backbone.convnext import ConvNeXt
 from convnext_backbone.benchmark.check import TOLERANCE, check_maps
 from convnext_backbone.benchmark.engines import Engine
-from convnext_backbone.convnext import ConvNeXt
 from convnext_backbone.export.backends import PACKAGES
 
 Run = Callable[[Tensor], Sequence[Tensor]]
@@ -37,10 +36,6 @@ class Variant:
     takes: Callable[[Tensor], bool] = lambda images: True
 
 
-def _fast(model: ConvNeXt, images: Tensor) -> Run:
-    return copy.deepcopy(model).eval().fuse()
-
-
 INT8_TOLERANCE = 0.5  # finds a wrong output, not what eight bits lose
 
 
@@ -55,7 +50,6 @@ def _engine(kind: str, int8: bool = False) -> Variant:
 
 VARIANTS: dict[str, Variant] = {
     'eager': Variant(lambda model, images: model),
-    'fast': Variant(_fast, tolerance=1e-4),
     'openvino': _engine('openvino'),
     'onnx': _engine('onnx'),
     'openvino int8': _engine('openvino', int8=True),
@@ -77,7 +71,7 @@ def make_variants(
         What runs the backbone, by the variant's name.
 
     Raises:
-        ValueError: A variant computes something else.
+        UserError: A variant computes something else.
     """
     model.eval()
     runs = {}

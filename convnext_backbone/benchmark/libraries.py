@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from convnext_backbone.benchmark.archs import Arch
-from convnext_backbone.benchmark.masks import Masks, share
+from convnext_backbone.backbone.convnext import LayerNorm2d
+from convnext_backbone.benchmark.contest_archs import Arch
+from convnext_backbone.benchmark.kept_samples import Masks, share
 from convnext_backbone.checkpoints.keymaps import to_ours
-from convnext_backbone.convnext import LayerNorm2d
 
 Built = tuple[nn.Module, Callable[[str], str | None]]
 NORM = re.compile(r'norm\d\.(weight|bias)')

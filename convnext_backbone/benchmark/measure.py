@@ -6,8 +6,8 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
+from convnext_backbone.benchmark.kept_samples import Masks
 from convnext_backbone.benchmark.machine import synchronize
-from convnext_backbone.benchmark.masks import Masks
 from convnext_backbone.benchmark.peers import Contestant
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import torch
 
-from convnext_backbone.benchmark.archs import Arch
-from convnext_backbone.benchmark.masks import Masks
+from convnext_backbone.benchmark.contest_archs import Arch
+from convnext_backbone.benchmark.kept_samples import Masks
 from convnext_backbone.benchmark.measure import TrainingStep
 from convnext_backbone.benchmark.peers import PEERS, build
-from convnext_backbone.benchmark.weights import random_state
+from convnext_backbone.benchmark.random_weights import random_state
 
 STEPS = 2  # the second has the memory that the first left behind
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
-from convnext_backbone.benchmark.archs import find_archs
+from convnext_backbone.benchmark.contest_archs import find_archs
 from convnext_backbone.benchmark.peers import PEERS
+from convnext_backbone.foundation.errors import UserError
 
 DEVICES = ('cpu', 'cuda')
 MIN_SIDE = 32  # pixels, stride of the last stage
@@ -18,7 +19,7 @@ class Options:
 
     Attributes:
         what: 'backbone', 'step' or 'infer'.
-        archs: Names, as :func:`~convnext_backbone.benchmark.archs.find_archs` takes.
+        archs: Names, as :func:`~.contest_archs.find_archs` takes.
         peers: Whom ours is compared with.
         shape: Height and width of the images, pixels.
         batch: Number of images.
@@ -43,29 +44,29 @@ class Options:
     data_root: str | None
 
     def check(self) -> None:
-        """Raise ValueError for a name or number that is not valid."""
+        """Raise UserError for a name or number that is not valid."""
         for name, values in (('archs', self.archs), ('against', self.peers)):
             if not values:
-                raise ValueError(f'--{name}: expected at least one name')
+                raise UserError(f'--{name}: expected at least one name')
         find_archs(self.archs)
         unknown = [name for name in self.peers if name not in PEERS]
         if unknown:
-            raise ValueError(
+            raise UserError(
                 f'--against {",".join(unknown)}: expected names out of '
                 f'{", ".join(PEERS)}, separated by commas'
             )
         for name in ('batch', 'rounds', 'threads'):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f'--{name} {value}: expected a positive number')
+                raise UserError(f'--{name} {value}: expected a positive number')
         if min(self.shape) < MIN_SIDE:
-            raise ValueError(
+            raise UserError(
                 f'--shape {self.shape[0]} {self.shape[1]}: height and width must be at '
                 f'least {MIN_SIDE} pixels, the stride of the last stage'
             )
         for rate in self.drop_paths or ():
             if not 0 <= rate < 1:
-                raise ValueError(
+                raise UserError(
                     f'--drop-path {rate}: expected probabilities from 0 to below 1'
                 )
         try:
@@ -73,7 +74,7 @@ class Options:
                 raise RuntimeError('it computes nothing, or is not known here')
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
-            raise ValueError(
+            raise UserError(
                 f'--device {self.device}: {str(error).splitlines()[0]}; expected cpu '
                 f'or, where PyTorch has a GPU, cuda'
             ) from error

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from convnext_backbone.benchmark.archs import Arch
+from convnext_backbone.backbone.convnext import ConvNeXt
+from convnext_backbone.benchmark.contest_archs import Arch
 from convnext_backbone.benchmark.formulas import (
     FormulaConvNeXt,
     MetaConvNeXt,
     MMPretrainConvNeXt,
 )
+from convnext_backbone.benchmark.kept_samples import Masks
 from convnext_backbone.benchmark.libraries import (
     Built,
     build_hf,
@@ -24,8 +26,7 @@ from convnext_backbone.benchmark.libraries import (
     timm_has,
     torchvision_has,
 )
-from convnext_backbone.benchmark.masks import Masks
-from convnext_backbone.convnext import ConvNeXt
+from convnext_backbone.foundation.errors import UserError
 
 OURS = 'ours'
 
@@ -121,7 +122,7 @@ def build(
         with_cp: Of ours the level of checkpointing; of a peer whether it checkpoints.
 
     Raises:
-        ValueError: The peer has other parameters than ours.
+        UserError: The peer has other parameters than ours.
     """
     if name == OURS:
         module: nn.Module = ConvNeXt(
@@ -136,7 +137,7 @@ def build(
     params = {rename(key): param for key, param in module.named_parameters()}
     if set(params) != set(state):
         odd = sorted(map(str, set(params) ^ set(state)))
-        raise ValueError(
+        raise UserError(
             f'{name} has other parameters than ours for arch {arch.name}: '
             f'{", ".join(odd[:5])}'
         )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 from prettytable import PrettyTable
 
-from convnext_backbone.timing import spread
+from convnext_backbone.export.timing import spread
 
 # Values of a row's `what`, in the order of the table.
 SUBJECTS = ('forward', 'forward_backward', 'train_step', 'infer')

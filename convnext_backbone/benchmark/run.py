@@ -6,18 +6,18 @@ import torch
 from tqdm import tqdm
 
 from convnext_backbone.benchmark import detector, machine
-from convnext_backbone.benchmark.archs import Arch, find_archs
 from convnext_backbone.benchmark.check import check
+from convnext_backbone.benchmark.contest_archs import Arch, find_archs
 from convnext_backbone.benchmark.infer import make_variants
-from convnext_backbone.benchmark.masks import Masks
+from convnext_backbone.benchmark.kept_samples import Masks
 from convnext_backbone.benchmark.measure import Inference, TrainingStep
 from convnext_backbone.benchmark.memory import Job, peak_memory
 from convnext_backbone.benchmark.options import Options
 from convnext_backbone.benchmark.pairing import Key, entrants, pairs
 from convnext_backbone.benchmark.peers import OURS, Contestant, build
+from convnext_backbone.benchmark.random_weights import random_state
 from convnext_backbone.benchmark.results import Absent, Row, timed
-from convnext_backbone.benchmark.weights import random_state
-from convnext_backbone.timing import Step, measure
+from convnext_backbone.export.timing import Step, measure
 
 # What the steps of a comparison time: name of the rows, its variant, and the FLOPs.
 TIMED: dict[str, dict[str, tuple[str, str, Callable[..., float] | None]]] = {
@@ -39,7 +39,7 @@ def compare(options: Options) -> Iterator[tuple[list[Row], list[Absent]]]:
         The rows of an arch, and the peers that are missing in them.
 
     Raises:
-        ValueError: There are no images, or someone computes something else than ours.
+        UserError: There are no images, or someone computes something else than ours.
     """
     data_root = None
     if options.what == 'step':

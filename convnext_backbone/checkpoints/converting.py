@@ -9,16 +9,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from convnext_backbone.checkpoints.families import (
-    STAGE_NORM,
-    Weights,
-    parse,
-    unwrap,
-)
+from convnext_backbone.checkpoints.families import STAGE_NORM, Weights, parse, unwrap
 from convnext_backbone.checkpoints.keymaps import from_ours, to_their_shape
 from convnext_backbone.checkpoints.loading import read_checkpoint
-from convnext_backbone.checkpoints.reading import read_file
+from convnext_backbone.checkpoints.safe_reading.reading import read_file
 from convnext_backbone.checkpoints.sources import fetch, split_fragment
+from convnext_backbone.foundation.errors import UserError
 
 TARGETS = ('meta', 'timm', 'hf', 'torchvision', 'mmpretrain', 'ours')
 PICKLES = ('.pth', '.pt', '.bin')
@@ -44,23 +40,21 @@ def convert(
         has no place for and which are therefore left out.
 
     Raises:
-        ValueError: The source cannot be read or is not a ConvNeXt, the family has no
+        UserError: The source cannot be read or is not a ConvNeXt, the family has no
             such model, or ``target`` exists or has another suffix.
     """
     source, target = os.fspath(source), Path(target)
     if to not in TARGETS:
-        raise ValueError(
+        raise UserError(
             f'family {to!r} is unknown: expected one of {", ".join(TARGETS)}'
         )
     if target.suffix not in ('.safetensors', *PICKLES):
-        raise ValueError(
+        raise UserError(
             f'{target}: expected a name that ends in .safetensors or in '
             f'{", ".join(PICKLES)}'
         )
     if os.path.lexists(target) and not force:
-        raise ValueError(
-            f'{target} exists: give another name, or --force to replace it'
-        )
+        raise UserError(f'{target} exists: give another name, or --force to replace it')
     checkpoint = read_checkpoint(source)
     state, part = unwrap(checkpoint, split_fragment(source)[1], source)
     weights = parse(state, part, source)
@@ -98,10 +92,10 @@ def rename(
         The renamed weights, and the names in the source that were left out.
 
     Raises:
-        ValueError: The family has no such model.
+        UserError: The family has no such model.
     """
     if to == 'torchvision' and weights.version == 'V2':
-        raise ValueError(
+        raise UserError(
             'torchvision has no ConvNeXt V2: convert to timm or hf, which have it'
         )
     table = 'meta' if to == 'ours' else to

@@ -18,6 +18,7 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from tqdm import tqdm
 
 from convnext_backbone.checkpoints.errors import CheckpointError
+from convnext_backbone.foundation.errors import UserError
 
 TIMEOUT = 10  # seconds to connect, and between two pieces of a file
 WAITS = (0.5, 1, 2, 4)  # seconds before each further try, while nothing new comes
@@ -40,17 +41,17 @@ def cached_path(url: str) -> Path:
     """Return where the file of ``url`` is kept; no two URLs share a path.
 
     Raises:
-        ValueError: The URL names no host or no file.
+        UserError: The URL names no host or no file.
     """
     try:
         parts = urlsplit(url)
         default = 443 if parts.scheme == 'https' else 80
         port = parts.port or default
     except ValueError as error:
-        raise ValueError(f'{url} is not a URL: {error}') from error
+        raise UserError(f'{url} is not a URL: {error}') from error
     folders = [part for part in parts.path.split('/') if part not in ('', '.', '..')]
     if not parts.hostname or not folders or parts.path.endswith('/'):
-        raise ValueError(f'{url} names no file: expected https://HOST/PATH/FILE')
+        raise UserError(f'{url} names no file: expected https://HOST/PATH/FILE')
     host = parts.hostname if port == 443 else f'{parts.hostname}:{port}'
     name = folders.pop()
     if parts.query:
@@ -74,7 +75,7 @@ def download(url: str, sha256: str | None = None) -> Path:
             as in ``convnext_nano_d1h-7eb4bdea.pth``.
 
     Raises:
-        ValueError: The file cannot be had; what has come of it is kept for next time.
+        UserError: The file cannot be had; what has come of it is kept for next time.
         CheckpointError: It has another hash, and was removed.
         OSError: It cannot be written.
     """
@@ -169,7 +170,7 @@ def _complete(url: str, part: Path, target: Path) -> None:
                 kept = (
                     f' ({size} bytes of it are kept and resumed from)' if size else ''
                 )
-                raise ValueError(
+                raise UserError(
                     f'{url} cannot be downloaded: {failure}{kept}. Fetch it on '
                     f'another machine (curl -LO {shlex.quote(url)}) and put it at '
                     f'{target}, where it is found'

@@ -3,17 +3,18 @@
 import re
 from pathlib import Path
 
+from convnext_backbone.foundation.errors import UserError
+
 WHOLE_MODEL = (
     'is a whole pickled model, which only loads by running the code it was made with. '
     'Save its weights there: torch.save(model.state_dict(), path)'
 )
 
 
-class CheckpointError(ValueError):
-    """A file that cannot be read, or holds no weights that can be used.
+class CheckpointError(UserError):
+    """A file that cannot be read, or holds no weights that can be used."""
 
-    The tools end with status 2 on it: the file is at fault, not the command.
-    """
+    exit_status = 2  # the file is at fault, not the command
 
 
 class UnsafeCheckpointError(CheckpointError):

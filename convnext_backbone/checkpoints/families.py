@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from convnext_backbone.archs import ARCHS
+from convnext_backbone.backbone.archs import ARCHS
 from convnext_backbone.checkpoints.keymaps import to_our_shape, to_ours
 from convnext_backbone.checkpoints.sources import name_part
+from convnext_backbone.foundation.errors import UserError
 
 # What training scripts call the weights, in the order of preference. Averaged
 # weights are taken where there are no others, or when they are asked for.
@@ -134,7 +135,7 @@ def unwrap(
         The state dict, and the name in ``part`` that is not that of an entry.
 
     Raises:
-        ValueError: There is no state dict, several without a usual name, or nothing
+        UserError: There is no state dict, several without a usual name, or nothing
             that is called ``part``.
     """
     state, names = checkpoint, part.split('&') if part else []
@@ -149,14 +150,14 @@ def unwrap(
         state = state[entry]
     strays = [key for key, value in state.items() if not isinstance(value, Tensor)]
     if strays or not all(isinstance(key, str) for key in state):
-        raise ValueError(
+        raise UserError(
             f'checkpoint {source} holds no state dict under a usual name, its entries '
             f'are {_list(state)}: say which one to take, as in '
             f'{name_part(source, "ENTRY")}'
         )
     known = [n for n in names if any(key.startswith(f'{n}.') for key in state)]
     if len(names) > 1 or names != known:
-        raise ValueError(
+        raise UserError(
             f'checkpoint {source} has nothing called {" in ".join(names[::-1])!r}: its '
             f'entries are {_list(checkpoint)}, the names in it begin with '
             f'{_list({key.split(".")[0] for key in state})}'
@@ -168,7 +169,7 @@ def _usual_entry(state: Mapping, source: str) -> str | None:
     usual = [name for name in ENTRIES if isinstance(state.get(name), Mapping)]
     averaged = [name for name in EMA_ENTRIES if isinstance(state.get(name), Mapping)]
     if not usual and len(averaged) > 1:
-        raise ValueError(
+        raise UserError(
             f'checkpoint {source} holds {", ".join(averaged)}: say which one to take, '
             f'as in {name_part(source, averaged[0])}'
         )
@@ -198,7 +199,7 @@ def parse(
         own_names: The names of all weights of that model.
 
     Raises:
-        ValueError: There is no ConvNeXt in it, or more than one.
+        UserError: There is no ConvNeXt in it, or more than one.
     """
     while state and all(WRAPPERS.match(key) for key in state):
         state = {WRAPPERS.sub('', key): value for key, value in state.items()}
@@ -277,13 +278,13 @@ def _find_backbone(
         found = mine
     if not found:
         within = f' whose names begin with {part}.' if part else ''
-        raise ValueError(
+        raise UserError(
             f'checkpoint {source} holds no ConvNeXt{within}: it has {outline(state)}; '
             f'names of Meta, timm, Hugging Face, torchvision and mmpretrain are known'
         )
     if len(found) > 1:
         named = [full.rstrip('.') for full in found.values() if full]
-        raise ValueError(
+        raise UserError(
             f'checkpoint {source} holds {len(found)} ConvNeXts, their names begin with '
             f'{", ".join(full or "nothing" for full in found.values())}: say which one '
             f'to take, as in {name_part(source, named[0])}'

@@ -8,12 +8,13 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
+from convnext_backbone.backbone.convnext import ConvNeXt
 from convnext_backbone.checkpoints import sources
 from convnext_backbone.checkpoints.families import unwrap
 from convnext_backbone.checkpoints.matching import Strict, match
-from convnext_backbone.checkpoints.reading import check_tensors, read_file
 from convnext_backbone.checkpoints.report import LoadReport
-from convnext_backbone.convnext import ConvNeXt
+from convnext_backbone.checkpoints.safe_reading.reading import check_tensors, read_file
+from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.registry import WEIGHT_INITIALIZERS
 
 
@@ -45,7 +46,7 @@ def load(
 
     Raises:
         CheckpointError: The file cannot be read or holds no finite weights.
-        ValueError: There is no such file, or it does not fit; the message says what
+        UserError: There is no such file, or it does not fit; the message says what
             it holds and which setting would fit. The model is unchanged then.
     """
     checkpoint = read_checkpoint(source, sha256)
@@ -60,7 +61,7 @@ def read_checkpoint(source: str | Path, sha256: str | None = None) -> dict:
 
     Raises:
         CheckpointError: The file is damaged, is no checkpoint, or asks to run code.
-        ValueError: There is no such file, or no state dict in it.
+        UserError: There is no such file, or no state dict in it.
     """
     source = os.fspath(source)
     path = sources.fetch(source, sha256)
@@ -78,7 +79,7 @@ def apply(
     """Load what :func:`read_checkpoint` returned; see :func:`load`."""
     source = os.fspath(source)
     if not (strict == 'auto' or isinstance(strict, bool)):
-        raise ValueError(f"strict={strict!r}: expected 'auto', True or False")
+        raise UserError(f"strict={strict!r}: expected 'auto', True or False")
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     location, part, _ = sources.split_fragment(source)
@@ -109,7 +110,7 @@ class CheckpointInit:
         self, source: str | None = None, sha256: str | None = None, **others: object
     ) -> None:
         if not isinstance(source, str) or others:
-            raise ValueError(
+            raise UserError(
                 f'init_cfg=dict(type="convnext_backbone.Checkpoint") takes source=... '
                 f'and sha256=..., got source={source!r}'
                 f'{"".join(f", {key}={value!r}" for key, value in others.items())}; on '
@@ -121,7 +122,7 @@ class CheckpointInit:
     def __call__(self, module: nn.Module) -> None:
         """Load the checkpoint into the backbone that has the ``init_cfg``."""
         if not isinstance(module, ConvNeXt):
-            raise ValueError(
+            raise UserError(
                 f'init_cfg=dict(type="convnext_backbone.Checkpoint") is for a ConvNeXt '
                 f'and stands in a {type(module).__name__}: move it to model.backbone, '
                 f'or write load_from={self.source!r} for a whole model'

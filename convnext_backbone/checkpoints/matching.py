@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from convnext_backbone.backbone.convnext import ConvNeXt
 from convnext_backbone.checkpoints.adapt import adapt
 from convnext_backbone.checkpoints.families import (
     STAGE_NORM,
@@ -17,7 +18,7 @@ from convnext_backbone.checkpoints.families import (
 )
 from convnext_backbone.checkpoints.report import LoadReport
 from convnext_backbone.checkpoints.sources import name_part
-from convnext_backbone.convnext import ConvNeXt
+from convnext_backbone.foundation.errors import UserError
 
 Strict = Literal['auto', True, False]
 
@@ -68,7 +69,7 @@ def match(
         Weights under the model's names and in its shapes, and the report.
 
     Raises:
-        ValueError: The checkpoint does not fit, as far as ``strict`` cares.
+        UserError: The checkpoint does not fit, as far as ``strict`` cares.
     """
     backbones = {
         f'{name}.' if name else '': module
@@ -233,13 +234,13 @@ def _why_skipped(key: str, backbones: Mapping[str, ConvNeXt]) -> str | None:
 def _check_kind(
     model: nn.Module, weights: Weights, source: str, strict: Strict
 ) -> None:
-    """Raise ValueError when a classifier, detector and segmentor are mixed up."""
+    """Raise UserError when a classifier, detector and segmentor are mixed up."""
     theirs = {key.split('.')[0] for key in weights.others}
     named = ', '.join(sorted(theirs))
     part = name_part(source, weights.prefix.rstrip('.'))
     if isinstance(model, ConvNeXt):
         if weights.is_whole:
-            raise ValueError(
+            raise UserError(
                 f'checkpoint {source} is a whole {weights.kind} (it has {named}), and '
                 f'was given to a backbone: to start from all of it, give it as --init '
                 f'or load_from; to start from its backbone only, write {part}'
@@ -250,14 +251,14 @@ def _check_kind(
     ours = {part for part, dot, _ in names if dot} - backbones
     own = ', '.join(sorted(ours))
     if strict is True and not weights.is_whole:
-        raise ValueError(
+        raise UserError(
             f'checkpoint {source} is a {weights.kind}, ConvNeXt {weights.arch} without '
             f'{own}: it has nothing to evaluate; train from it with --init {source}, '
             f'then give the result'
         )
     heads = ours - {'neck'}
     if weights.is_whole and heads and not heads & theirs:
-        raise ValueError(
+        raise UserError(
             f'checkpoint {source} is not of this model: it is a {weights.kind} with '
             f'{named}, the model has {own}; to start from its backbone only, write '
             f'{part}'
@@ -265,7 +266,7 @@ def _check_kind(
 
 
 def _check_arch(module: ConvNeXt, weights: Weights, source: str) -> None:
-    """Raise ValueError when the file's ConvNeXt is another one than the model's."""
+    """Raise UserError when the file's ConvNeXt is another one than the model's."""
     built = len(module.stages)
     depths, channels = weights.depths[:built], weights.channels[:built]
     own = module.state_dict()
@@ -287,7 +288,7 @@ def _check_arch(module: ConvNeXt, weights: Weights, source: str) -> None:
         after = ''
         if weights.channels != module.channels:
             after = f', in_channels={list(weights.channels)} in what follows it'
-        raise ValueError(
+        raise UserError(
             f'checkpoint {source} holds ConvNeXt {weights.arch}, the model is '
             f'{name_arch(module.depths, module.channels)} ({_first(wrong)} do not '
             f'fit): set arch={arch}{version} in the backbone{after}, or give weights '
@@ -304,7 +305,7 @@ def _check_arch(module: ConvNeXt, weights: Weights, source: str) -> None:
             continue
         given = theirs is not None
         value = {'use_grn': given, 'layer_scale_init_value': 1.0 if given else 0}
-        raise ValueError(
+        raise UserError(
             f'checkpoint {source} holds ConvNeXt {weights.version} '
             f'{"with" if given else "without"} {theirs or ours}, which the model '
             f'{"lacks" if given else "has"}: set {setting}={value[setting]} in the '
@@ -324,7 +325,7 @@ def _check_complete(
     source: str,
     strict: Strict,
 ) -> None:
-    """Raise ValueError for what is missing or misshapen; if strict, for any rest."""
+    """Raise UserError for what is missing or misshapen; if strict, for any rest."""
     lists = [
         ('are missing', pairs.missing),
         ('have another shape', list(pairs.misshapen.values())),
@@ -350,7 +351,7 @@ def _check_complete(
         if strict is True or weights.is_whole
         else 'the file is incomplete or of another model: get it again, or give another'
     )
-    raise ValueError(
+    raise UserError(
         f'checkpoint {source} is not of this model: {"; ".join(problems)}; {held}; '
         f'{fix}'
     )

@@ -3,6 +3,8 @@
 import difflib
 from pathlib import PurePosixPath
 
+from convnext_backbone.foundation.errors import UserError
+
 BASE = 'https://dl.fbaipublicfiles.com/convnext/'
 
 _V2_SIZES = ('atto', 'femto', 'pico', 'nano', 'tiny', 'base', 'large', 'huge')
@@ -80,11 +82,11 @@ def resolve(name: str) -> str:
             ``coco/mask_rcnn_convnext_tiny_1k_3x``, with or without .pth or .pt.
 
     Raises:
-        ValueError: Meta published no such file; the message has the nearest names.
+        UserError: Meta published no such file; the message has the nearest names.
     """
     stem = name.removesuffix('.pth').removesuffix('.pt')
     if stem not in FILES:
         near = difflib.get_close_matches(stem, FILES, n=3)
         hint = f'did you mean {" or ".join(near)}?' if near else f'see {__name__}'
-        raise ValueError(f'meta://{name} is not a file that Meta published: {hint}')
+        raise UserError(f'meta://{name} is not a file that Meta published: {hint}')
     return BASE + FILES[stem]

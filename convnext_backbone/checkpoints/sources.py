@@ -19,6 +19,7 @@ from huggingface_hub import (
 from convnext_backbone.checkpoints import published
 from convnext_backbone.checkpoints.download import cache_dir, download, hash_problem
 from convnext_backbone.checkpoints.errors import CheckpointError, UnsafeCheckpointError
+from convnext_backbone.foundation.errors import UserError
 
 SCHEMES = ('http', 'https', 'timm', 'hf', 'meta')
 FORMS = (
@@ -39,7 +40,7 @@ def split_fragment(source: str) -> tuple[str, str | None, str | None]:
         file must have. None for what is not stated.
 
     Raises:
-        ValueError: There is more than one hash.
+        UserError: There is more than one hash.
     """
     literal = not is_remote(source) and os.path.exists(os.path.expanduser(source))
     if '#' not in source or literal:
@@ -49,7 +50,7 @@ def split_fragment(source: str) -> tuple[str, str | None, str | None]:
     for part in filter(None, fragment.split('&')):
         (hashes if part.startswith('sha256=') else parts).append(part)
     if len(hashes) > 1:
-        raise ValueError(f'{source} ends in {fragment!r}: expected one sha256=HEX')
+        raise UserError(f'{source} ends in {fragment!r}: expected one sha256=HEX')
     sha256 = hashes[0].removeprefix('sha256=') if hashes else None
     return location, '&'.join(parts) or None, sha256
 
@@ -82,7 +83,7 @@ def fetch(source: str | Path, sha256: str | None = None) -> Path:
         sha256: Hash that the file must have, 64 hex digits; goes before the source's.
 
     Raises:
-        ValueError: There is no such file, or it cannot be had; the message states how
+        UserError: There is no such file, or it cannot be had; the message states how
             to go on.
         CheckpointError: The file has another hash. A downloaded one was removed.
     """
@@ -90,7 +91,7 @@ def fetch(source: str | Path, sha256: str | None = None) -> Path:
     location, _, stated = split_fragment(source)
     sha256 = stated if sha256 is None else sha256
     if sha256 is not None and not re.fullmatch('[0-9a-fA-F]{64}', sha256):
-        raise ValueError(f'{source}: sha256 is {sha256!r}, expected 64 hex digits')
+        raise UserError(f'{source}: sha256 is {sha256!r}, expected 64 hex digits')
     sha256 = sha256 and sha256.lower()
     scheme = _scheme(location)
     name = location.partition('://')[2]
@@ -105,7 +106,7 @@ def fetch(source: str | Path, sha256: str | None = None) -> Path:
     elif scheme is None:
         path = _find_local(location)
     else:
-        raise ValueError(f'checkpoint {location}: {scheme}:// is unknown; give {FORMS}')
+        raise UserError(f'checkpoint {location}: {scheme}:// is unknown; give {FORMS}')
     problem = hash_problem(path, sha256) if sha256 else None
     if problem:
         gone = scheme == 'hf' and discard(path)
@@ -125,7 +126,7 @@ def pick_file(source: str | Path) -> str:
     else the file that ``last_checkpoint`` names. Anything else stays as it is.
 
     Raises:
-        ValueError: There is no such file or folder, or no checkpoint in it.
+        UserError: There is no such file or folder, or no checkpoint in it.
     """
     source = os.fspath(source)
     location, part, sha256 = split_fragment(source)
@@ -151,7 +152,7 @@ def last_checkpoint(folder: str | Path) -> str | None:
 def _find_local(location: str) -> Path:
     """Return the file at a path, or the one that a folder means."""
     if not location:
-        raise ValueError(
+        raise UserError(
             f'the checkpoint is an empty string (a shell variable that is not set?): '
             f'give {FORMS}'
         )
@@ -164,20 +165,20 @@ def _find_local(location: str) -> Path:
         last = last_checkpoint(path)
         if known or best or last:
             return known[0] if known else best[-1] if best else Path(last)
-        raise ValueError(
+        raise UserError(
             f'folder {location} holds no checkpoint: neither best_*.pth nor a '
             f'last_checkpoint, as a work dir has, nor {" or ".join(WEIGHTS)}: give a '
             f'file'
         )
     if location.removesuffix('.pth').removesuffix('.pt') in published.FILES:
-        raise ValueError(
+        raise UserError(
             f'checkpoint {location} does not exist; did you mean meta://{location}?'
         )
     siblings = path.parent.iterdir() if path.parent.is_dir() else ()
     names = [p.name for p in siblings if p.is_file()]
     near = difflib.get_close_matches(path.name, names, n=3)
     hint = f' (did you mean {" or ".join(near)}?)' if near else ''
-    raise ValueError(f'checkpoint {location} does not exist{hint}: give {FORMS}')
+    raise UserError(f'checkpoint {location} does not exist{hint}: give {FORMS}')
 
 
 def _find_in_timm(name: str) -> str:
@@ -198,14 +199,14 @@ def _find_in_timm(name: str) -> str:
         return cfg.url
     near = difflib.get_close_matches(name, list_pretrained('convnext*'), n=3)
     hint = f'did you mean {" or ".join(near)}?' if near else 'see timm.list_pretrained'
-    raise ValueError(f'timm://{name}: the installed timm has no such weights: {hint}')
+    raise UserError(f'timm://{name}: the installed timm has no such weights: {hint}')
 
 
 def _download_from_hub(location: str) -> Path:
     """Return a file of ``ORG/NAME[@REVISION][/FILE]``, from the Hub or its cache."""
     found = re.fullmatch(r'([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?', location)
     if not found:
-        raise ValueError(
+        raise UserError(
             f'hf://{location}: expected hf://ORG/NAME[@REVISION][/FILE], a revision '
             f'with its / written %2F'
         )
@@ -234,10 +235,10 @@ def _download_from_hub(location: str) -> Path:
         RuntimeError,
     ) as error:
         problem = _describe(error, repo, revision, names)
-        raise ValueError(f'hf://{location} {problem}') from error
+        raise UserError(f'hf://{location} {problem}') from error
     except ValueError as error:  # a name that no repository or file can have
-        raise ValueError(f'hf://{location}: {error}') from error
-    raise ValueError(
+        raise UserError(f'hf://{location}: {error}') from error
+    raise UserError(
         f'hf://{location}: the repository has no {" and no ".join(names)}; see '
         f'{constants.ENDPOINT}/{repo}/tree/{revision or "main"} and give '
         f'hf://{repo}/FILE'

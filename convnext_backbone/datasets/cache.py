@@ -15,8 +15,9 @@ from convnext_backbone.datasets.records import Record, Source
 from convnext_backbone.datasets.scan import scan
 from convnext_backbone.datasets.splits import make_splits
 from convnext_backbone.datasets.statistics import render_faults, statistics
-from convnext_backbone.home import home_dir
-from convnext_backbone.predictions import write_json
+from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.home import home_dir
+from convnext_backbone.foundation.json_files import write_json
 
 VERSION = 1  # of what is written; another one converts anew
 SUMMARY = 'dataset.json'  # written last: a folder with it is complete
@@ -55,7 +56,7 @@ def prepare(source: Source, classes: Sequence[str] | None, seed: int) -> Convert
         seed: Of the division into training and validation, where one is to be made.
 
     Raises:
-        ValueError: The data has errors; the message lists them.
+        UserError: The data has errors; the message lists them.
     """
     folder = cache_folder(source, classes, seed)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -91,13 +92,13 @@ def read(
     """Read and check a data set, divide it if needed, and count what it has.
 
     Raises:
-        ValueError: The data has errors; the message lists them.
+        UserError: The data has errors; the message lists them.
     """
     records = scan(source)
     faults = find_faults(source, records, classes)
     errors = [fault for fault in faults if fault.level == 'error']
     if errors:
-        raise ValueError(
+        raise UserError(
             f'{source.root} has {len(errors)} errors; mend them, or take what is '
             f'faulty out:\n{render_faults(errors)}'
         )
@@ -119,12 +120,12 @@ def read(
 def check_wanted(
     source: Source, records: Sequence[Record], names: Sequence[str]
 ) -> None:
-    """Raise ValueError unless both splits have something of the wanted classes."""
+    """Raise UserError unless both splits have something of the wanted classes."""
     numbers = {i for i, name in enumerate(source.classes or (), 1) if name in names}
     for split in convert.SPLITS:
         part = [record for record in records if record.split == split]
         if not any(r.instances or numbers.intersection(r.pixels) for r in part):
-            raise ValueError(
+            raise UserError(
                 f'{source.root}: of the {len(part)} {split} images none has anything '
                 f'of the classes {", ".join(names)}: training takes images for both '
                 f'train and val'

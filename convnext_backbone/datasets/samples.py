@@ -7,7 +7,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from convnext_backbone.datasets.records import Instance, Record, Source
-from convnext_backbone.visualize import (
+from convnext_backbone.results.drawing import (
     IGNORED,
     Palette,
     default_palette,

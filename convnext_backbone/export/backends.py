@@ -5,6 +5,8 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING
 
+from convnext_backbone.foundation.errors import UserError
+
 if TYPE_CHECKING:
     import openvino
 
@@ -25,11 +27,11 @@ def require(kind: str) -> None:
         kind: A key of :data:`PACKAGES`.
 
     Raises:
-        ValueError: A package is not installed.
+        UserError: A package is not installed.
     """
     missing = [name for name in PACKAGES[kind] if not importlib.util.find_spec(name)]
     if missing:
-        raise ValueError(
+        raise UserError(
             f'format {kind} needs {", ".join(missing)}, which is not installed: '
             f"pip install 'convnext_backbone[export]'"
         )
@@ -54,11 +56,11 @@ def kind_of(path: str) -> str:
     """Return the format of an exported file by its suffix.
 
     Raises:
-        ValueError: It has the suffix of none.
+        UserError: It has the suffix of none.
     """
     for kind, suffix in SUFFIXES.items():
         if str(path).endswith(suffix):
             return kind
-    raise ValueError(
+    raise UserError(
         f'{path} is no exported model: expected {" or ".join(SUFFIXES.values())}'
     )

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from convnext_backbone.timing import Step, measure
+from convnext_backbone.export.timing import Step, measure
+from convnext_backbone.foundation.errors import UserError
 
 Model = Callable[[Tensor], tuple[Tensor, ...]]
 
@@ -45,10 +46,10 @@ def relative_difference(expected: Tensor, actual: Tensor) -> float:
 
 
 def check(worst: list[float], names: list[str], path: str, most: float) -> None:
-    """Raise ValueError if an output is further from PyTorch than ``most``."""
+    """Raise UserError if an output is further from PyTorch than ``most``."""
     for name, difference in zip(names, worst, strict=True):
         if not difference <= most:
-            raise ValueError(
+            raise UserError(
                 f'{path}: output {name} differs from that of PyTorch by '
                 f'{difference:.1e} of its largest value, more than {most:.0e}: this '
                 f'model cannot be exported so'

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from convnext_backbone.export.backends import openvino_core
+from convnext_backbone.foundation.errors import UserError
 
 STRIDE = 32  # sides of images are multiples of it
 INPUT = 'images'
@@ -22,7 +23,7 @@ def trace(module: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
         images: An example with N > 1 and H and W of at least 64, unequal.
 
     Raises:
-        ValueError: The module does something that depends on the values of tensors,
+        UserError: The module does something that depends on the values of tensors,
             or on their size in a way that cannot be recorded.
     """
     sides = {
@@ -38,7 +39,7 @@ def trace(module: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
             )
     except Exception as error:  # of what a module does, anything may come
         reason = str(error).strip().partition('\n')[0]
-        raise ValueError(
+        raise UserError(
             f'{type(getattr(module, "model", module)).__name__} cannot be exported by '
             f'torch.export: {type(error).__name__}: {reason}'
         ) from error
@@ -55,11 +56,11 @@ def save_onnx(
         path: The file, ``.onnx``.
 
     Raises:
-        ValueError: It would be larger than 2 GB.
+        UserError: It would be larger than 2 GB.
     """
     size = sum(t.numel() * t.element_size() for t in program.state_dict.values())
     if size > 0.95 * MOST_ONNX_BYTES:
-        raise ValueError(
+        raise UserError(
             f'the model has {size / 2**30:.1f} GiB of weights, more than an ONNX file '
             f'can hold: use --format openvino'
         )

@@ -10,11 +10,11 @@ from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor, nn
 
 from convnext_backbone import checkpoints
-from convnext_backbone.config_checks import iter_datasets
+from convnext_backbone.config.parts import iter_datasets
 from convnext_backbone.export.exported import ExportedModel
 from convnext_backbone.export.graph import ImageModel
 from convnext_backbone.export.images import pad, padded
-from convnext_backbone.runner import TestRunner
+from convnext_backbone.openmmlab.runner import TestRunner
 
 
 def evaluate(
@@ -23,7 +23,7 @@ def evaluate(
     """Evaluate a checkpoint on the test data, without and with an exported part.
 
     Args:
-        cfg: A config that :func:`convnext_backbone.cli.load_config` returned; it is
+        cfg: What :func:`~convnext_backbone.config.loading.load_config` returned; it is
             left as it is.
         checkpoint: The trained model.
         exported: Takes the place of ``extract_feat`` or ``encode_decode``; its sizes

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from convnext_backbone.export.backends import kind_of, openvino_core, require
+from convnext_backbone.foundation.errors import UserError
 
 
 class ExportedModel:
@@ -30,14 +31,14 @@ class ExportedModel:
             ``outputs`` and more.
 
     Raises:
-        ValueError: There is no such file, it is of another kind, or the package that
+        UserError: There is no such file, it is of another kind, or the package that
             runs it is not installed.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         kind = kind_of(str(path))
         if not Path(path).is_file():
-            raise ValueError(f'{path} does not exist: give what tools/export.py wrote')
+            raise UserError(f'{path} does not exist: give what tools/export.py wrote')
         require(kind)
         engine = _OnnxRuntime if kind == 'onnx' else _OpenVINO
         self._engine = engine(str(path), threads or torch.get_num_threads())

@@ -13,9 +13,10 @@ from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from convnext_backbone.config_checks import iter_datasets
+from convnext_backbone.config.parts import iter_datasets
 from convnext_backbone.export.convert import STRIDE
-from convnext_backbone.inference import build_pipeline, find_images
+from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.tasks.infer import build_pipeline, find_images
 
 Size = tuple[int, int]  # height, width
 
@@ -24,7 +25,7 @@ def image_paths(cfg: Config, split: str, count: int) -> list[str]:
     """Choose images of a split, spread evenly over each of its data sets.
 
     Raises:
-        ValueError: The split has no image.
+        UserError: The split has no image.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     paths = []
@@ -35,7 +36,7 @@ def image_paths(cfg: Config, split: str, count: int) -> list[str]:
         chosen = [i * len(dataset) // wanted for i in range(wanted)]
         paths += [dataset.get_data_info(i)['img_path'] for i in chosen]
     if not paths:
-        raise ValueError(f'{cfg.filename}: the {split} data has no image')
+        raise UserError(f'{cfg.filename}: the {split} data has no image')
     return paths
 
 
@@ -43,7 +44,7 @@ def given_paths(inputs: Sequence[str], count: int) -> list[str]:
     """List the first images among files and folders that the user named.
 
     Raises:
-        ValueError: One does not exist, or holds no image.
+        UserError: One does not exist, or holds no image.
     """
     return [str(path) for path, _ in find_images(inputs)][:count]
 
@@ -76,17 +77,17 @@ class Loader:
             (1, C, H, W), float32, raw.
 
         Raises:
-            ValueError: It cannot be read.
+            UserError: It cannot be read.
         """
         if not Path(path).is_file():
-            raise ValueError(f'image {path} does not exist')
+            raise UserError(f'image {path} does not exist')
         try:
             # Of formats that Pillow knows, this finds what OpenCV fills up.
             with suppress(UnidentifiedImageError), Image.open(path) as picture:
                 picture.load()
             sample = self.pipeline(dict(img_path=path, img_id=0))
         except (AssertionError, OSError, SyntaxError, ValueError, cv2.error) as error:
-            raise ValueError(f'image {path} cannot be read: {error}') from error
+            raise UserError(f'image {path} cannot be read: {error}') from error
         image = sample['inputs'].float()[None]
         image = cut(image, size or self.crop)
         return pad(image, size or padded(image.shape[-2:]), self.fill)
@@ -118,13 +119,13 @@ def window(cfg: Config) -> Size | None:
     """The windows that a segmentor slides over an image, if it does.
 
     Raises:
-        ValueError: It does, and their size is missing.
+        UserError: It does, and their size is missing.
     """
     test_cfg = cfg.model.get('test_cfg') or {}
     if test_cfg.get('mode') != 'slide':
         return None
     if 'crop_size' not in test_cfg:
-        raise ValueError(
+        raise UserError(
             f"{cfg.filename}: model.test_cfg has mode 'slide' and no crop_size, the "
             f'height and width of the windows'
         )
@@ -153,10 +154,10 @@ def default_size(cfg: Config, first: Tensor) -> tuple[Size, str]:
 
 
 def check_size(size: Sequence[int]) -> None:
-    """Raise ValueError unless a size the user gave is one of multiples of 32."""
+    """Raise UserError unless a size the user gave is one of multiples of 32."""
     if any(side <= 0 or side % STRIDE for side in size):
         near = padded([max(side, 1) for side in size])
-        raise ValueError(
+        raise UserError(
             f'--shape {size[0]} {size[1]}: height and width must be multiples of '
             f'{STRIDE}, such as {near[0]} {near[1]}'
         )

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from convnext_backbone.export.backends import SUFFIXES
-from convnext_backbone.predictions import write_json
+from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.json_files import write_json
 
 
 def default_path(
@@ -37,13 +38,13 @@ def description_of(out: Path) -> Path:
 
 
 def check_free(out: Path, kind: str, checkpoint: str) -> None:
-    """Raise ValueError if ``out`` has a wrong suffix or would replace other files.
+    """Raise UserError if ``out`` has a wrong suffix or would replace other files.
 
     An earlier export of the same checkpoint, which the JSON beside it tells, is
     replaced.
     """
     if out.suffix != SUFFIXES[kind]:
-        raise ValueError(
+        raise UserError(
             f'--out {out}: a file of format {kind} ends in {SUFFIXES[kind]}'
         )
     taken = [path for path in files_of(out) if path.exists()]
@@ -51,12 +52,12 @@ def check_free(out: Path, kind: str, checkpoint: str) -> None:
         return
     earlier = _read_description(out)
     if earlier is None:
-        raise ValueError(
+        raise UserError(
             f'{taken[0]} exists and is not an export of this tool to {out.name}: move '
             f'it away or give another --out'
         )
     if earlier.get('checkpoint') != checkpoint:
-        raise ValueError(
+        raise UserError(
             f'{taken[0]} is an export of {earlier.get("checkpoint")}: move it away or '
             f'give another --out for {checkpoint}'
         )

@@ -10,8 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convnext_backbone.block import GRN_EPS, BlockWeights, fold_weights
-from convnext_backbone.convnext import GRN, Block, LayerNorm2d
+from convnext_backbone.backbone.block import (
+    GRN,
+    GRN_EPS,
+    Block,
+    BlockWeights,
+    fold_weights,
+)
+from convnext_backbone.backbone.convnext import LayerNorm2d
 
 
 class ChannelNorm(nn.Module):

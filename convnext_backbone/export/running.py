@@ -18,7 +18,7 @@ from convnext_backbone.export.exported import ExportedModel
 from convnext_backbone.export.graph import ImageModel
 from convnext_backbone.export.output import check_free, publish
 from convnext_backbone.export.quantize import QUANTIZERS
-from convnext_backbone.inference import build_model
+from convnext_backbone.tasks.infer import build_model
 
 CHECKED_IMAGES = 4
 CALIBRATION_IMAGES = 64
@@ -58,7 +58,7 @@ def export(
         What is in the JSON.
 
     Raises:
-        ValueError: A package, an image or the checkpoint is missing, ``out`` holds
+        UserError: A package, an image or the checkpoint is missing, ``out`` holds
             something else, the model cannot be exported, or its outputs are not those
             of PyTorch.
     """

@@ -27,6 +27,7 @@ from convnext_backbone.datasets.formats import (
     yolo,
 )
 from convnext_backbone.datasets.records import Source
+from convnext_backbone.foundation.errors import UserError
 
 # Name -> task, and the module whose find() knows it. Of a task, the first wins.
 FORMATS = {
@@ -59,41 +60,41 @@ def find_source(
         task: 'det' or 'seg', for data that serves both.
 
     Raises:
-        ValueError: There is nothing, or nothing of a known format, or more than one.
+        UserError: There is nothing, or nothing of a known format, or more than one.
     """
     root = Path(path).expanduser().resolve()
     if not root.exists():
-        raise ValueError(f'{path} does not exist: give the folder of a data set')
+        raise UserError(f'{path} does not exist: give the folder of a data set')
     if format is not None:
         kind, module = FORMATS[format]
         if task not in (None, kind):
-            raise ValueError(
+            raise UserError(
                 f'--format {format} is for {_task(kind)} data, {_task(task)} is wanted'
             )
         source = module.find(root)
         if source is None:
-            raise ValueError(f'{path} is not of the format {format}:\n{LAYOUTS}')
+            raise UserError(f'{path} is not of the format {format}:\n{LAYOUTS}')
         return source
     found: dict[str, Source] = {}
-    broken: list[ValueError] = []
+    broken: list[UserError] = []
     for kind, module in FORMATS.values():
         if task in (None, kind) and kind not in found:
             try:
                 source = module.find(root)
-            except ValueError as error:
+            except UserError as error:
                 broken.append(error)
                 continue
             if source is not None:
                 found[kind] = source
     if len(found) > 1:
         names = ' and '.join(f'{_task(k)} ({s.format})' for k, s in found.items())
-        raise ValueError(f'{path} serves {names}: choose with --task det or --task seg')
+        raise UserError(f'{path} serves {names}: choose with --task det or --task seg')
     if found:
         return next(iter(found.values()))
     if broken:
         raise broken[0]
     wanted = f'{_task(task)} data' if task else 'data'
-    raise ValueError(f'{path} holds no {wanted} of a known format:\n{LAYOUTS}')
+    raise UserError(f'{path} holds no {wanted} of a known format:\n{LAYOUTS}')
 
 
 def _task(task: str) -> str:

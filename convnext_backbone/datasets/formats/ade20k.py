@@ -46,7 +46,7 @@ def find(root: Path) -> Source | None:
     many, else they are called class_1 and so on.
 
     Raises:
-        ValueError: The class file is faulty, or there are too many classes.
+        UserError: The class file is faulty, or there are too many classes.
     """
     folders = find_folders(root)
     if folders is None:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from convnext_backbone.foundation.errors import UserError
+
 Colour = tuple[int, int, int]  # RGB
 
 NAMES = (
@@ -55,39 +57,37 @@ def read_class_file(path: Path) -> list[ClassEntry]:
     """Read a class file; which form it has is seen from its name and its lines.
 
     Raises:
-        ValueError: It is empty, not text, names a class or colour twice, gives colours
+        UserError: It is empty, not text, names a class or colour twice, gives colours
             to some classes only, or a colour has values beyond 0 to 255.
     """
     try:
         text = path.read_text(encoding='utf-8-sig')
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f'{path} is no UTF-8 text ({error}): save it as such'
-        ) from None
+        raise UserError(f'{path} is no UTF-8 text ({error}): save it as such') from None
     read = _csv_rows if path.suffix.lower() == '.csv' else _text_rows
     lines: dict[object, int] = {}  # name or colour -> its line
     entries = []
     for number, name, colour in read(path, text):
         where = f'{path}, line {number}'
         if not name:
-            raise ValueError(f'{where}: there is no name before the colour; write one')
+            raise UserError(f'{where}: there is no name before the colour; write one')
         entry = ClassEntry(name, _colour(colour, where) if colour else None)
         for what in filter(None, (entry.name, entry.colour)):
             if what in lines:
                 kind = 'name' if isinstance(what, str) else 'colour'
-                raise ValueError(
+                raise UserError(
                     f'{where}: the {kind} {what!r} is that of line {lines[what]} '
                     f'already; give each class its own'
                 )
             lines[what] = number
         if entries and (entry.colour is None) != (entries[0].colour is None):
-            raise ValueError(
+            raise UserError(
                 f'{where}: some classes have a colour and some have none; give one '
                 f'to each class, or to none'
             )
         entries.append(entry)
     if not entries:
-        raise ValueError(f'{path} names no class: write one name a line')
+        raise UserError(f'{path} names no class: write one name a line')
     return entries
 
 
@@ -114,7 +114,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, str, list[str]]]:
     columns = {str(field).strip().lower(): field for field in rows.fieldnames or ()}
     missing = [name for name in ('name', 'r', 'g', 'b') if name not in columns]
     if missing:
-        raise ValueError(
+        raise UserError(
             f'{path}, line 1: the header has no column {", ".join(missing)}; '
             f'begin the file with name,r,g,b'
         )
@@ -130,7 +130,7 @@ def _colour(numbers: list[str], where: str) -> Colour:
     except ValueError:
         colour = ()
     if len(colour) != 3 or not all(0 <= value <= 255 for value in colour):
-        raise ValueError(
+        raise UserError(
             f'{where}: {" ".join(numbers)!r} is no colour; write three whole numbers '
             f'from 0 to 255: red, green, blue'
         )

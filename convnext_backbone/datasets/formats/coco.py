@@ -17,6 +17,7 @@ from convnext_backbone.datasets.formats.coco_tables import (
 from convnext_backbone.datasets.formats.layout import split_of
 from convnext_backbone.datasets.formats.per_image import size_fault
 from convnext_backbone.datasets.records import Fault, Instance, Item, Source
+from convnext_backbone.foundation.errors import UserError
 
 OTHER = re.compile(r'(captions|person_keypoints|stuff|panoptic|image_info)_')
 KEYS = ('images', 'categories')
@@ -31,7 +32,7 @@ def find(root: Path) -> Source | None:
     """Recognise a data set in COCO's format, from its folder or one json.
 
     Raises:
-        ValueError: A json is broken, two are of one split, or no folder holds the
+        UserError: A json is broken, two are of one split, or no folder holds the
             images.
     """
     contents = {file: c for file in _files(root) if (c := _read_json(file, root))}
@@ -148,7 +149,7 @@ def _read_json(file: Path, root: Path) -> dict | None:
     """Return a json's content if it is COCO's.
 
     Raises:
-        ValueError: It looks like COCO's and is broken.
+        UserError: It looks like COCO's and is broken.
     """
     with file.open(encoding='utf-8-sig', errors='replace') as stream:
         start = stream.read(1 << 16)
@@ -160,12 +161,12 @@ def _read_json(file: Path, root: Path) -> dict | None:
     except (ValueError, RecursionError) as error:
         if not likely:
             return None
-        raise ValueError(
+        raise UserError(
             f'{file} is not valid JSON ({error}): export or download it again'
         ) from error
     if not isinstance(content, dict) or not all(key in content for key in KEYS):
         if file == root:
-            raise ValueError(f'{file} is no COCO json: it lacks images or categories')
+            raise UserError(f'{file} is no COCO json: it lacks images or categories')
         return None
     if 'annotations' not in content and file != root:
         return None  # images to predict on
@@ -176,7 +177,7 @@ def _splits(contents: dict[Path, dict], root: Path) -> dict[Path, str]:
     """Return the split of each json, those of training first.
 
     Raises:
-        ValueError: Two are of the same split, or one of none beside one of training.
+        UserError: Two are of the same split, or one of none beside one of training.
     """
     splits: dict[Path, str] = {}
     for file in contents:
@@ -189,7 +190,7 @@ def _splits(contents: dict[Path, dict], root: Path) -> dict[Path, str]:
         named = [file for file in rivals if file.name.startswith('instances_')]
         if len(rivals) > 1 and len(named) != 1:
             listed = ' and '.join(map(str, rivals))
-            raise ValueError(
+            raise UserError(
                 f'{listed} may both be the {split or "annotation"} json: give the one '
                 f'to use as PATH, or move the other one away'
             )
@@ -199,7 +200,7 @@ def _splits(contents: dict[Path, dict], root: Path) -> dict[Path, str]:
     if '' in splits.values() and len(splits) > 1:
         if 'train' in splits.values():
             other = next(file for file, split in splits.items() if not split)
-            raise ValueError(
+            raise UserError(
                 f'{other} belongs to no split, and others do: give the one to use as '
                 f'PATH, or move it away'
             )
@@ -263,7 +264,7 @@ def _image_folder(file: Path, split: str, names: list[str], root: Path) -> Path:
     """Return the folder that the images of a json are in.
 
     Raises:
-        ValueError: None of the usual ones has the first.
+        UserError: None of the usual ones has the first.
     """
     if not names:
         return file.parent
@@ -279,7 +280,7 @@ def _image_folder(file: Path, split: str, names: list[str], root: Path) -> Path:
         if any((folder / name).is_file() for name in names[:20]):
             return folder.resolve()
     tried = ', '.join(map(str, dict.fromkeys(folders)))
-    raise ValueError(
+    raise UserError(
         f'{file} lists {names[0]}, which is in none of {tried}: put the images there, '
         f'or correct file_name'
     )

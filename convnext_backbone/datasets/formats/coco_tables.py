@@ -4,24 +4,25 @@ import math
 from pathlib import Path
 
 from convnext_backbone.datasets.records import Fault
+from convnext_backbone.foundation.errors import UserError
 
 
 def table(file: Path, content: dict, what: str, key: str) -> list[dict]:
     """Return a table whose entries all have an id and ``key``.
 
     Raises:
-        ValueError: It is no list, or an entry lacks one of them.
+        UserError: It is no list, or an entry lacks one of them.
     """
     entries = content[what]
     if not isinstance(entries, list):
-        raise ValueError(f'{file}: {what} must be a list, got {entries!r:.40}')
+        raise UserError(f'{file}: {what} must be a list, got {entries!r:.40}')
     for entry in entries:
         if not isinstance(entry, dict):
-            raise ValueError(f'{file}: {what} has {entry!r:.40}, expected an object')
+            raise UserError(f'{file}: {what} has {entry!r:.40}, expected an object')
         value = entry.get(key)
         named = isinstance(value, str) or (key == 'name' and is_number(value))
         if not is_id(entry.get('id')) or not named:
-            raise ValueError(
+            raise UserError(
                 f'{file}: an entry of {what} lacks id or {key}: {entry!r:.80}; an id '
                 f'(number or text) and {key} are needed'
             )
@@ -32,11 +33,11 @@ def annotations_of(file: Path, content: dict) -> tuple[list[dict], list[Fault]]:
     """Return the annotations that can be told an image, and faults of the others.
 
     Raises:
-        ValueError: They are no list.
+        UserError: They are no list.
     """
     entries = content.get('annotations') or []
     if not isinstance(entries, list):
-        raise ValueError(f'{file}: annotations must be a list, got {entries!r:.40}')
+        raise UserError(f'{file}: annotations must be a list, got {entries!r:.40}')
     good, faults = [], []
     for number, entry in enumerate(entries, start=1):
         if isinstance(entry, dict) and is_id(entry.get('image_id')):

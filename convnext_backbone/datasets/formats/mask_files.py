@@ -9,6 +9,7 @@ from PIL import Image
 
 from convnext_backbone.datasets.formats.mask_legend import Legend, pack
 from convnext_backbone.datasets.records import Fault, Item, Source
+from convnext_backbone.foundation.errors import UserError
 
 NO_LABEL = 255  # in a table: stands for no class and not for ignored pixels
 NUMBER_MODES = {'1', 'L', 'P', 'LA', 'PA', 'I', 'I;16', 'I;16L', 'I;16B', 'I;16N'}
@@ -39,7 +40,7 @@ def open_mask(
                 )
                 return None, [Fault('error', 'mask-is-jpeg', str(path), message)]
             if image.mode == 'F':
-                raise ValueError('its pixels are fractions')
+                raise UserError('its pixels are fractions')
             if image.mode not in NUMBER_MODES:
                 return np.asarray(image.convert('RGB')), []
             mask = np.asarray(image)

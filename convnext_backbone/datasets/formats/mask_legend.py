@@ -7,6 +7,7 @@ from pathlib import Path
 
 from convnext_backbone.datasets.formats.class_files import ClassEntry, Colour
 from convnext_backbone.datasets.records import Fault
+from convnext_backbone.foundation.errors import UserError
 
 IGNORED = 255  # in index masks, unless it is the foreground of a binary one
 MAX_CLASSES = 254  # labels are uint8, 0 is taken, and 255 marks what has no label
@@ -60,11 +61,11 @@ def make_legend(
         ignored: Numbers of ignored pixels, unless they have a name.
 
     Raises:
-        ValueError: There are too many classes.
+        UserError: There are too many classes.
     """
     classes = [entry for entry in entries if not entry.ignored]
     if len(classes) > MAX_CLASSES or len(numbers) > MAX_CLASSES + 1:
-        raise ValueError(
+        raise UserError(
             f'{origin}: {len(classes)} classes, at most {MAX_CLASSES} are possible; '
             f'merge some (are these the numbers of objects, not of classes?)'
         )
@@ -162,7 +163,7 @@ def legend_of_numbers(
         first: The number of the first class; those below are ignored.
 
     Raises:
-        ValueError: There are too many of them.
+        UserError: There are too many of them.
     """
     labels = set(found) - {IGNORED}
     origin = f'the masks of {root}'

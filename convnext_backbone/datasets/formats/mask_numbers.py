@@ -16,8 +16,9 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from convnext_backbone.datasets.formats.mask_files import numbers_of, open_mask
-from convnext_backbone.home import home_dir
-from convnext_backbone.predictions import write_json
+from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.home import home_dir
+from convnext_backbone.foundation.json_files import write_json
 
 CHUNK = 64  # masks a process gets at a time
 
@@ -33,7 +34,7 @@ def find_numbers(masks: Sequence[Path], colours: Collection[int]) -> Counter[int
             left out then.
 
     Raises:
-        ValueError: A mask is in colours and they have no meaning.
+        UserError: A mask is in colours and they have no meaning.
     """
     if colours and masks:
         first, _ = open_mask(masks[0])
@@ -74,7 +75,7 @@ def _numbers_in(masks: Sequence[Path], colours: Collection[int]) -> Counter[int]
             continue
         numbers = numbers_of(mask)
         if numbers is None:
-            raise ValueError(
+            raise UserError(
                 f'{path} is in colours, and no class file says what they mean: write '
                 f'classes.txt with one line a class, name R G B'
             )

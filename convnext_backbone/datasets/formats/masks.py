@@ -38,7 +38,7 @@ def find(root: Path) -> Source | None:
     (``train/images``). See :mod:`.mask_legend` for how numbers become classes.
 
     Raises:
-        ValueError: The class file is faulty or missing where it is needed, or there
+        UserError: The class file is faulty or missing where it is needed, or there
             are too many classes.
     """
     if ade20k.find_folders(root) or voc_masks.find_folders(root):

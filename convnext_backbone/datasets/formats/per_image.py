@@ -12,7 +12,7 @@ import numpy as np
 from convnext_backbone.datasets.formats.boxes import check_box
 from convnext_backbone.datasets.formats.layout import list_images
 from convnext_backbone.datasets.records import Fault, Instance
-from convnext_backbone.predictions import encode
+from convnext_backbone.results.predictions import encode
 
 # One object: where it is in the file, its class, and how to read it: supervision's
 # Detections of one object, and its polygon (x1, y1, ...) if it is but one.

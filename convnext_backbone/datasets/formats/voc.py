@@ -22,6 +22,7 @@ from convnext_backbone.datasets.formats.per_image import (
     size_fault,
 )
 from convnext_backbone.datasets.records import Fault, Instance, Item, Source
+from convnext_backbone.foundation.errors import UserError
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 FILENAME = re.compile('<filename>([^<]+)</filename>')
@@ -111,7 +112,7 @@ def _number(size: Element, tag: str) -> int:
 def _read(pascal_voc, node: Element, size: tuple[int, int]):
     box = {key: float(node.findtext(f'bndbox/{key}') or 'nan') for key in CORNERS}
     if box['xmax'] < box['xmin'] or box['ymax'] < box['ymin']:  # supervision swaps them
-        raise ValueError(f'its box has a negative size: {box}')
+        raise UserError(f'its box has a negative size: {box}')
     root = Element('annotation')
     root.append(node)
     masks = node.find('polygon') is not None

@@ -41,7 +41,7 @@ def find(root: Path) -> Source | None:
     without lists the masks do. Classes are those of a class file, else VOC's 21.
 
     Raises:
-        ValueError: The class file is faulty.
+        UserError: The class file is faulty.
     """
     folders = find_folders(root)
     if folders is None:

@@ -19,6 +19,7 @@ from convnext_backbone.datasets.formats.yolo_config import (
     stated_folders,
 )
 from convnext_backbone.datasets.records import Fault, Instance, Item, Source
+from convnext_backbone.foundation.errors import UserError
 
 NAME_FILES = ('classes.txt', 'obj.names', 'classes.names', 'labels.txt')
 
@@ -27,7 +28,7 @@ def find(root: Path) -> Source | None:
     """Recognise a data set in YOLO's format.
 
     Raises:
-        ValueError: It has no class names or unclear ones, or ``data.yaml`` leads to no
+        UserError: It has no class names or unclear ones, or ``data.yaml`` leads to no
             images.
     """
     if not root.is_dir():
@@ -38,7 +39,7 @@ def find(root: Path) -> Source | None:
     if not folders and config is None:
         return None
     if not folders:
-        raise ValueError(
+        raise UserError(
             f'{file}: its train and val lead to no folder with images: give paths '
             f'relative to the file, as train: images/train'
         )
@@ -139,16 +140,16 @@ def _names(root: Path, file: Path, config: dict | None) -> tuple[str, ...]:
         names = config['names']
     if isinstance(names, dict):
         if set(names) != set(range(len(names))):
-            raise ValueError(
+            raise UserError(
                 f'{file}: names must be numbered 0, 1, 2, ..., they are {list(names)}'
             )
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
-        raise ValueError(f'{file}: names must be a list, got {names!r}')
+        raise UserError(f'{file}: names must be a list, got {names!r}')
     names = tuple(map(str, names))
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise ValueError(
+        raise UserError(
             f'{file}: names has {twice[0]!r} more than once: give each class its own'
         )
     return names
@@ -165,12 +166,12 @@ def _names_by_line(root: Path) -> tuple[Path, list[str]]:
                     for line in '\n'.join(_lines(file)).rstrip().split('\n')
                 ]
                 if '' in names and any(names):
-                    raise ValueError(
+                    raise UserError(
                         f'{file}: line {names.index("") + 1} is blank, and each line '
                         f'is a class: remove it, or name the class'
                     )
                 return file, list(filter(None, names))
-    raise ValueError(
+    raise UserError(
         f'{root} looks like YOLO data, but nothing states the class names: add '
         f'data.yaml with names, or classes.txt with one name a line'
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from convnext_backbone.datasets.records import Fault
+from convnext_backbone.foundation.errors import UserError
 
 KEYS = {'train': 'train', 'val': 'val', 'valid': 'val', 'test': 'test'}
 
@@ -28,13 +29,13 @@ def read_config(root: Path) -> tuple[Path, dict | None]:
     """Return data.yaml and its content, None if there is none that states names.
 
     Raises:
-        ValueError: It is not valid YAML.
+        UserError: It is not valid YAML.
     """
     for file in sorted([*root.glob('*.yaml'), *root.glob('*.yml')]):
         try:
             content = yaml.safe_load(file.read_text(encoding='utf-8-sig'))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f'{file} is not valid YAML: {error}') from error
+            raise UserError(f'{file} is not valid YAML: {error}') from error
         if isinstance(content, dict) and 'names' in content:
             return file, content
     return root / 'data.yaml', None

@@ -1,0 +1,71 @@
+"""GRN by rows, with its gradient."""
+
+import torch
+from torch import Tensor
+
+from convnext_backbone.backbone.block.block_weights import BlockWeights
+
+GRN_EPS = 1e-6
+
+
+def sample_norm(activations: list[Tensor]) -> Tensor:
+    """L2 norm over the positions of a sample, in fp32 or wider: (4C,)."""
+    wide = torch.promote_types(activations[0].dtype, torch.float32)
+    # Not vector_norm, whose sums over rows take eight times as long on a CPU.
+    return sum(a.to(wide).square().sum(0) for a in activations).sqrt()
+
+
+class Grn:
+    """Global response normalisation of one sample (see ``convnext.GRN``), by rows.
+
+    Args:
+        norm: The sample's L2 norm of each hidden channel over the positions, (4C,).
+        weights: The block's parameters.
+    """
+
+    def __init__(self, norm: Tensor, weights: BlockWeights) -> None:
+        self.norm = norm  # (4C,)
+        self.mean = self.norm.mean() + GRN_EPS
+        self.gamma, self.beta = weights.grn_gamma.flatten(), weights.grn_beta.flatten()
+        self.relative = self.norm / self.mean
+        self.scale = 1 + self.gamma * self.relative
+
+    def apply(self, active: Tensor) -> Tensor:
+        """Normalise rows (R, 4C) of the sample."""
+        dtype = active.dtype
+        return torch.addcmul(self.beta.to(dtype), active, self.scale.to(dtype))
+
+    def add_gradients(
+        self,
+        product: Tensor,
+        bias: Tensor,
+        weights: BlockWeights,
+        factor: Tensor,
+        sums: BlockWeights,
+    ) -> None:
+        """Add the sample's gradients; learn what its activations' norm contributes.
+
+        Args:
+            product: Output gradients, transposed, times activations before GRN,
+                (C, 4C).
+            bias: Output gradients summed over positions, (C,).
+            weights: The block's parameters.
+            factor: What multiplies the second linear's output, (C,).
+            sums: Receives the gradients.
+        """
+        weight2 = weights.weight2.to(product.dtype)
+        sums.weight2.addcmul_(product, self.scale)
+        sums.weight2.addr_(bias, self.beta.to(product.dtype))
+        sums.grn_beta.view(-1).add_((bias * factor) @ weight2)
+        scale = factor @ product.mul_(weight2)  # gradient of self.scale
+        sums.grn_gamma.view(-1).add_(scale * self.relative)
+        relative = scale * self.gamma
+        norm = relative / self.mean
+        norm -= (relative * self.norm).sum() / (self.mean**2 * self.norm.numel())
+        self.of_norm = torch.where(self.norm > 0, norm / self.norm, 0)
+
+    def backward(self, grad: Tensor, active: Tensor) -> Tensor:
+        """Turn the gradient of the output, rows (R, 4C), into that of the input."""
+        dtype = grad.dtype
+        grad.mul_(self.scale.to(dtype))
+        return grad.addcmul_(active, self.of_norm.to(dtype))

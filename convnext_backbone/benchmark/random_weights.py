@@ -1,0 +1,30 @@
+"""Weights under which every parameter has a say in the outputs."""
+
+import torch
+from torch import Tensor
+
+from convnext_backbone.backbone.convnext import ConvNeXt
+from convnext_backbone.benchmark.contest_archs import Arch
+
+
+def random_state(arch: Arch, seed: int = 0) -> dict[str, Tensor]:
+    """Draw a state dict of ours, with layer scale and GRN far from their start."""
+    model = ConvNeXt(
+        arch=dict(depths=arch.depths, channels=arch.channels), use_grn=arch.use_grn
+    )
+    generator = torch.Generator().manual_seed(seed)
+    state = model.state_dict()
+    for key, value in state.items():
+        leaf = key.rsplit('.', 1)[1]
+        if '.grn.' in key:
+            value.normal_(0, 0.3, generator=generator)
+        elif leaf == 'gamma':
+            value.uniform_(0.2, 1, generator=generator)
+        elif leaf == 'bias':
+            value.normal_(0, 0.1, generator=generator)
+        elif value.ndim == 1:  # the weight of a LayerNorm
+            value.uniform_(0.7, 1.3, generator=generator)
+        else:
+            fan_in = value[0].numel()
+            value.normal_(0, fan_in**-0.5, generator=generator)
+    return state

@@ -1,0 +1,39 @@
+"""Show the parameter groups of a config: learning rate, weight decay, parameters."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from convnext_backbone.backbone.group_table import group_table
+from convnext_backbone.cli.arguments import add_config_arguments, new_parser
+from convnext_backbone.config.loading import load_config
+from convnext_backbone.inspect_config.lr_groups import build_groups, plot
+from convnext_backbone.openmmlab.schedules import low_eta_min, scheduler_configs
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = new_parser('show-lr-groups', __doc__)
+    add_config_arguments(parser)
+    parser.add_argument(
+        '--plot',
+        metavar='FILE',
+        help='draw the learning rates from stem to heads over the schedule (.png)',
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command and return its exit status."""
+    args = parse_args(argv)
+    cfg = load_config(args.config, cfg_options=args.cfg_options)
+    groups = build_groups(cfg)
+    print(group_table(groups))
+    rates = [(group.name, group.lr) for group in groups]
+    schedulers = scheduler_configs(cfg.get('param_scheduler'))
+    for warning in low_eta_min(rates, schedulers):
+        print(f'warning: {warning}', file=sys.stderr)
+    if args.plot:
+        plot(cfg, groups, args.plot)
+        print(f'Learning rates over the schedule: {args.plot}')
+    return 0

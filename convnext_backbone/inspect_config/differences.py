@@ -1,0 +1,30 @@
+"""How one config differs from another, value by value."""
+
+from collections.abc import Iterator
+
+from mmengine.config import Config
+
+
+def differences(cfg: Config, other: Config) -> Iterator[str]:
+    """Yield ``- key = value`` for what only the other has, ``+`` for what cfg has."""
+    mine = dict(flatten(cfg.to_dict()))
+    theirs = dict(flatten(other.to_dict()))
+    for key in sorted({*mine, *theirs}):
+        if mine.get(key, mine) != theirs.get(key, theirs):
+            if key in theirs:
+                yield f'- {key} = {theirs[key]!r}'
+            if key in mine:
+                yield f'+ {key} = {mine[key]!r}'
+
+
+def flatten(node: object, name: str = '') -> Iterator[tuple[str, object]]:
+    """Yield (dotted name, value) of every leaf of a config; lists are by index."""
+    items = ()
+    if isinstance(node, dict):
+        items = node.items()
+    elif isinstance(node, list | tuple) and any(isinstance(v, dict) for v in node):
+        items = enumerate(node)
+    if not items:
+        yield name, node
+    for key, value in items:
+        yield from flatten(value, f'{name}.{key}' if name else str(key))

@@ -1,0 +1,15 @@
+"""What makes mmengine, mmcv, mmdet and mmseg run here.
+
+=======================  ====================================================
+``mmcv_ext.py``          finds ``served_ops.py`` where mmcv has no compiled ops;
+                         ``roi_align_cpu.py`` is one of them
+``build_mmcv_ops.py``    compiles the real ones
+``safe_loading.py``      mmengine reads checkpoints without running code
+``import_patches.py``    changes a module when it is imported
+``runner.py``            mmengine's Runner on a CPU, readable, with safe checkpoints
+``amp.py``               mixed precision where there is no GPU
+``checkpoint_hook.py``   the best checkpoint is never missing
+``schedules.py``         what a config's schedulers ask for
+``compat.py``            the private names of these packages that are used here
+=======================  ====================================================
+"""

@@ -1,0 +1,8 @@
+"""Predictions: as JSON, and as pictures.
+
+==================  =========================================================
+``predictions.py``  a data sample -> plain JSON; dumps those of an evaluation
+``drawing.py``      images with predictions or annotations, contact sheets
+``show_hook.py``    draws ground truth beside prediction during an evaluation
+==================  =========================================================
+"""

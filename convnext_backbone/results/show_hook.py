@@ -1,0 +1,77 @@
+"""Draws ground truth beside prediction while a model is evaluated."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import mmcv
+from mmengine.dist import is_main_process, master_only
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+
+from convnext_backbone.registry import HOOKS
+from convnext_backbone.results import drawing
+
+SHEET_PAIRS = 16
+
+
+@HOOKS.register_module()
+class ShowResultsHook(Hook):
+    """Draws ground truth beside prediction for every image of a test run.
+
+    Args:
+        out_dir: Receives ``images/``, one PNG for each image, and, at the end,
+            ``contact_sheet.png``, which shows images spread over the data set.
+        score_thr: Least score of an instance to draw.
+    """
+
+    def __init__(self, out_dir: str, score_thr: float = 0.3) -> None:
+        self.out_dir = Path(out_dir)
+        self.score_thr = score_thr
+        self.sheet: list[list] = []
+
+    def before_test(self, runner) -> None:
+        """Choose the images of the contact sheet."""
+        (self.out_dir / 'images').mkdir(parents=True, exist_ok=True)
+        total = len(runner.test_dataloader.sampler)  # of this process
+        count = min(SHEET_PAIRS, total)
+        self.chosen = {round(i * (total - 1) / max(1, count - 1)) for i in range(count)}
+        self.seen = 0
+
+    def after_test_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        """Draw the images of a batch."""
+        meta = runner.test_dataloader.dataset.metainfo
+        for output in outputs:
+            sample = output.to_dict()
+            image = mmcv.imread(sample['img_path'])
+            pair = [
+                drawing.draw_sample(
+                    image,
+                    sample,
+                    which,
+                    meta['classes'],
+                    meta.get('palette'),
+                    self.score_thr,
+                )
+                for which in ('gt', 'pred')
+            ]
+            name = Path(sample['img_path']).name + '.png'  # a.jpg and a.png may both be
+            cv2.imwrite(str(self.out_dir / 'images' / name), cv2.hconcat(pair))
+            if self.seen in self.chosen and is_main_process():
+                self.sheet.append(pair)
+            self.seen += 1
+
+    @master_only
+    def after_test(self, runner) -> None:
+        """Write the contact sheet."""
+        rows = [sum(self.sheet[i : i + 2], []) for i in range(0, len(self.sheet), 2)]
+        sheet = drawing.contact_sheet(rows, ('ground truth', 'prediction'))
+        path = self.out_dir / 'contact_sheet.png'
+        cv2.imwrite(str(path), sheet)
+        MMLogger.get_current_instance().info(f'Contact sheet written to {path}')

@@ -1,0 +1,12 @@
+"""What the commands do, as functions with plain arguments.
+
+==================  =========================================================
+``train.py``        trains from a config; ``run_record.py`` notes command, time, memory
+``evaluate.py``     metrics, predictions and pictures of a checkpoint
+``tta.py``          several views of an image, one prediction
+``infer.py``        predicts on image files
+``browse.py``       images beside their augmented samples
+``finetune/``       a folder of images -> a config and a training
+``report/``         a work dir -> one HTML page
+==================  =========================================================
+"""

@@ -1,0 +1,174 @@
+"""Predicts on image files with a trained detector or segmentor."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import cv2
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+from mmengine.logging import MMLogger
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.utils import track_iter_progress
+from PIL import Image
+from torch import nn, no_grad
+
+from convnext_backbone import checkpoints
+from convnext_backbone.config.parts import iter_datasets
+from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.json_files import write_json
+from convnext_backbone.results import drawing
+from convnext_backbone.results.predictions import to_json
+
+SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
+
+
+def infer(
+    cfg: Config,
+    checkpoint: str,
+    inputs: list[str],
+    out_dir: str,
+    score_thr: float,
+) -> list[str]:
+    """Predict on images; write a picture of each and ``predictions.json``.
+
+    Args:
+        cfg: The config that the model was trained with.
+        checkpoint: The trained model.
+        inputs: Image files and folders of them.
+        out_dir: Receives ``predictions.json`` and the pictures, which keep the names
+            of their images and their place in a given folder.
+        score_thr: Least score of an instance in the pictures.
+
+    Returns:
+        The images that could not be read; each was reported in the log.
+
+    Raises:
+        UserError: An input does not exist, a folder holds no image, or the
+            checkpoint does not fit the config.
+    """
+    checkpoints.fetch(checkpoint)  # a missing one is told before all else
+    jobs = plan_outputs(find_images(inputs), Path(out_dir))
+    logger = MMLogger.get_instance('infer', logger_name='mmengine')
+    model = build_model(cfg, checkpoint)
+    pipeline = build_pipeline(cfg)
+    meta = model.dataset_meta
+    predictions, failed = [], []
+    try:
+        for path, target in track_iter_progress(jobs):
+            try:
+                with Image.open(path) as picture:
+                    picture.load()  # finds what is cut short, which OpenCV fills up
+                sample = predict(model, pipeline, str(path))
+            except (OSError, ValueError, cv2.error) as error:
+                failed.append(str(path))
+                logger.error(f'{path} cannot be predicted and is skipped: {error}')
+                continue
+            predictions.append(to_json(sample, meta['classes']))
+            drawn = drawing.draw_sample(
+                cv2.imread(str(path)),
+                sample,
+                'pred',
+                meta['classes'],
+                meta.get('palette'),
+                score_thr,
+            )
+            target.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(target), drawn)
+    finally:
+        write_json(Path(out_dir, 'predictions.json'), predictions)
+    logger.info(f'{len(predictions)} images predicted, see {out_dir}')
+    return failed
+
+
+def plan_outputs(
+    images: Iterable[tuple[Path, Path]], out_dir: Path
+) -> list[tuple[Path, Path]]:
+    """Pair every image with the picture to be written for it.
+
+    Args:
+        images: What :func:`find_images` yields. Pictures of an earlier run, below
+            ``out_dir``, are left out when they were found in a folder.
+        out_dir: Folder of the pictures.
+
+    Raises:
+        UserError: A picture would replace one of the images, or that of another.
+    """
+    images = [
+        (path, relative)
+        for path, relative in images
+        if len(relative.parts) == 1 or out_dir.resolve() not in path.resolve().parents
+    ]
+    originals = {path.resolve() for path, _ in images}
+    sources: dict[Path, Path] = {}
+    for path, relative in images:
+        target = (out_dir / relative).with_suffix('.png')
+        if target.resolve() in originals:
+            raise UserError(
+                f'{target} is one of the images and would be overwritten: give another '
+                f'--out-dir'
+            )
+        if target in sources:
+            raise UserError(
+                f'{sources[target]} and {path} would both be drawn to {target}: '
+                f'predict on them one by one, into folders of their own'
+            )
+        sources[target] = path
+    return [(path, target) for target, path in sources.items()]
+
+
+def find_images(inputs: Iterable[str]) -> Iterator[tuple[Path, Path]]:
+    """Yield each image with its path relative to the folder it was found in.
+
+    Raises:
+        UserError: An input does not exist, or a folder holds no image.
+    """
+    for name in inputs:
+        path = Path(name)
+        if path.is_file():
+            yield path, Path(path.name)
+        elif path.is_dir():
+            found = sorted(p for p in path.rglob('*') if p.suffix.lower() in SUFFIXES)
+            if not found:
+                raise UserError(
+                    f'{path} holds no image ({", ".join(sorted(SUFFIXES))})'
+                )
+            yield from ((p, p.relative_to(path)) for p in found)
+        else:
+            raise UserError(f'{path} does not exist: give an image or a folder')
+
+
+def build_model(cfg: Config, checkpoint: str) -> nn.Module:
+    """Build a config's model in eval mode with a checkpoint's weights and classes."""
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    meta = checkpoints.load(model, checkpoint, strict=True).dataset_meta
+    if meta is None:  # a bare state dict: the config's own classes
+        dataset = next(iter_datasets(cfg.test_dataloader))
+        meta = DATASETS.build({**dataset, 'lazy_init': True}).metainfo
+    model.dataset_meta = meta
+    return model.to(get_device()).eval()
+
+
+def build_pipeline(cfg: Config) -> Compose:
+    """Build the test pipeline without the steps that need annotations.
+
+    Raises:
+        UserError: The config has no test data.
+    """
+    dataset = next(iter_datasets(cfg.get('test_dataloader')), None)
+    if dataset is None:
+        raise UserError(
+            f'{cfg.filename} has no test_dataloader: the pipeline of its data set says '
+            f'how images are read'
+        )
+    return Compose([s for s in dataset['pipeline'] if 'Annotations' not in s['type']])
+
+
+def predict(model: nn.Module, pipeline: Compose, path: str) -> dict:
+    """Predict on one image file; return the data sample as a dict."""
+    with no_grad():
+        batch = pseudo_collate([pipeline(dict(img_path=path, img_id=0))])
+        return model.test_step(batch)[0].to_dict()

@@ -1,0 +1,97 @@
+"""Evaluates a training on its validation data, and leaves no trace of having run."""
+
+import logging
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mmengine.config import Config
+from mmengine.utils import ManagerMixin
+
+from convnext_backbone import checkpoints
+from convnext_backbone.openmmlab.runner import TestRunner
+from convnext_backbone.tasks.report.detection import DetectionFindings
+from convnext_backbone.tasks.report.findings import Findings
+from convnext_backbone.tasks.report.segmentation import SegmentationFindings
+
+
+def evaluate(cfg: Config, checkpoint: str) -> tuple[Findings, float, dict]:
+    """Evaluate a checkpoint on the validation data of a config.
+
+    Args:
+        cfg: A resolved config; it is not changed.
+        checkpoint: The trained model.
+
+    Returns:
+        The findings, the seconds that the evaluation took, and the data set's
+        ``metainfo``.
+
+    Raises:
+        UserError: The checkpoint cannot be had, or does not fit.
+    """
+    checkpoints.fetch(checkpoint)  # a missing one is told before all else
+    cfg = cfg.copy()
+    cfg.load_from, cfg.resume, cfg.launcher = None, False, 'none'
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_evaluator = metric_config(cfg)
+    val_cfg = cfg.get('val_cfg') or {}
+    cfg.test_cfg = dict(type='TestLoop', fp16=val_cfg.get('fp16', False))
+    cfg.experiment_name = 'report'
+    cfg.visualizer = None  # its backends would make this a run of the training's
+    # mmengine's long reports would go to a log that is gone at the end.
+    cfg.log_level = 'WARNING'
+    with tempfile.TemporaryDirectory() as folder, own_instances():
+        cfg.work_dir = folder
+        runner = TestRunner.from_cfg(cfg)
+        for part in (runner.logger, *runner.logger.handlers):
+            part.setLevel('INFO')
+        checkpoints.load(runner.model, checkpoint, strict=True)
+        begin = time.perf_counter()
+        runner.test()
+        seconds = time.perf_counter() - begin
+        metainfo = runner.test_dataloader.dataset.metainfo
+        (metric,) = runner.test_evaluator.metrics
+    return metric.findings, seconds, metainfo
+
+
+def metric_config(cfg: Config) -> dict:
+    """Return the config of the metric that gathers the findings."""
+    given = cfg.get('val_evaluator') or []
+    given = given if isinstance(given, list | tuple) else [given]
+    if cfg.get('default_scope') == 'mmseg':
+        ignored = [m['ignore_index'] for m in given if 'ignore_index' in m]
+        kind = SegmentationFindings.__name__
+        return dict(type=f'convnext_backbone.{kind}', ignore_index=(*ignored, 255)[0])
+    config = dict(type=f'convnext_backbone.{DetectionFindings.__name__}')
+    for metric in given:
+        if metric['type'].endswith('CocoMetric') and metric.get('ann_file'):
+            config['ann_file'] = metric['ann_file']
+            config['backend_args'] = metric.get('backend_args')
+    return config
+
+
+@contextmanager
+def own_instances() -> Iterator[None]:
+    """Take mmengine's global instances back to what they were before the block.
+
+    They are loggers, message hubs, visualizers and default scopes.
+    """
+    before = {kind: kind._instance_dict.copy() for kind in _managers()}
+    try:
+        yield
+    finally:
+        for kind in _managers():
+            for name, instance in kind._instance_dict.items():
+                if isinstance(instance, logging.Logger) and name not in before[kind]:
+                    for handler in instance.handlers:
+                        handler.close()
+            kind._instance_dict.clear()
+            kind._instance_dict.update(before.get(kind, {}))
+
+
+def _managers() -> list[type[ManagerMixin]]:
+    kinds: list[type[ManagerMixin]] = [ManagerMixin]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return kinds

@@ -1,0 +1,144 @@
+"""Trains from a config: resume, AMP, seed, and what to say at the end."""
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import MMLogger
+
+from convnext_backbone.backbone.init_cfg import CHECKPOINT_INIT, init_configs
+from convnext_backbone.checkpoints import fetch, last_checkpoint
+from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.openmmlab.runner import Runner
+from convnext_backbone.tasks.report import write_report
+from convnext_backbone.tasks.run_record import recorded
+
+
+def train(
+    cfg: Config,
+    *,
+    resume: str | None = None,
+    init: str | None = None,
+    amp: bool = False,
+    seed: int | None = None,
+    report: bool = True,
+) -> Runner:
+    """Train the model of a config to the end of its schedule.
+
+    Args:
+        cfg: What :func:`~convnext_backbone.config.loading.load_run_config` returned.
+        resume: 'auto' continues from the latest checkpoint in the work dir (and
+            starts afresh when there is none), a path from that checkpoint, or from
+            the latest one in that folder.
+        init: Checkpoint to start from, in place of the config's: what
+            :func:`convnext_backbone.checkpoints.load` takes.
+        amp: Train in mixed precision where the config does not ask for it.
+        seed: Random seed of the run; None draws one, which the log states.
+        report: Whether to write the training's report at the end.
+
+    Returns:
+        The runner, after training.
+
+    Raises:
+        UserError: A checkpoint cannot be had, or is of another model.
+    """
+    if amp and cfg.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if seed is not None:
+        cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
+    if init is not None:
+        cfg.load_from = init
+    if cfg.get('load_from'):  # replaces them in any case
+        drop_pretrained(cfg.model)
+    latest = last_checkpoint(cfg.work_dir) if resume == 'auto' else None
+    if resume and resume != 'auto':
+        latest = last_checkpoint(resume) if Path(resume).is_dir() else resume
+        if latest is None or not Path(latest).is_file():
+            raise UserError(
+                f'--resume {resume}: no such checkpoint, and no work dir with one; '
+                f'without a path the latest one in {cfg.work_dir} is taken'
+            )
+    if latest is not None:
+        cfg.resume, cfg.load_from = True, latest
+    if not cfg.get('resume'):
+        fetch_pretrained(cfg)
+    runner = Runner.from_cfg(cfg)
+    if resume == 'auto' and latest is None:
+        runner.logger.warning(
+            f'--resume: {cfg.work_dir} holds no checkpoint yet, training from the start'
+        )
+    elif init is not None and latest is not None:
+        runner.logger.warning(f'--init {init} is not loaded: resuming from {latest}')
+    with recorded(runner._log_dir, runner.seed):
+        runner.train()
+    if runner.resumed_iter is not None and runner.iter <= runner.resumed_iter:
+        runner.logger.warning(
+            f'Nothing was left to train: {latest} is at the end of the schedule'
+        )
+    else:
+        _say_what_was_saved(runner)
+    if report:
+        _report(runner)
+    return runner
+
+
+def fetch_pretrained(cfg: Config) -> None:
+    """Get what a config starts from, to hear of a missing file before all else.
+
+    Raises:
+        UserError: It cannot be had.
+    """
+    if cfg.get('load_from'):
+        fetch(cfg.load_from)
+    for part in init_configs(cfg.model.get('backbone', {}).get('init_cfg')):
+        if part['type'] == CHECKPOINT_INIT and part.get('source'):
+            try:
+                fetch(part['source'], part.get('sha256'))
+            except UserError as error:
+                raise type(error)(
+                    f"{error}. The config's backbone starts from it: give other "
+                    f'weights with --init, or start from random ones with '
+                    f'--cfg-options model.backbone.init_cfg=None'
+                ) from error
+
+
+def drop_pretrained(model: dict) -> None:
+    """Take the pretrained weights out of a model config's backbone."""
+    backbone = model.get('backbone', {})
+    parts = init_configs(backbone.get('init_cfg'))
+    kept = [part for part in parts if part['type'] != CHECKPOINT_INIT]
+    if len(kept) < len(parts):
+        backbone['init_cfg'] = kept or None
+
+
+def _report(runner: Runner) -> None:
+    """Write the report, in one process; whatever goes wrong, the training is done."""
+    first = is_main_process()
+    if runner.distributed:
+        torch.distributed.destroy_process_group()
+    if not first:
+        return
+    try:
+        path = write_report(runner.work_dir)
+    except Exception:
+        runner.logger.exception(
+            f'The report could not be written; to try again: python tools/report.py '
+            f'{runner.work_dir}'
+        )
+    else:
+        runner.logger.info(f'Report written to {path}')
+
+
+def _say_what_was_saved(runner: Runner) -> None:
+    """Log the checkpoints that the run left, best first."""
+    logger = MMLogger.get_current_instance()
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook):
+            best = getattr(hook, 'best_ckpt_path', None)
+            if best:
+                score = runner.message_hub.get_info('best_score')
+                name = ', '.join(hook.save_best)
+                logger.info(f'Best checkpoint: {best} ({name}: {score:.4f})')
+            logger.info(f'Last checkpoint: {last_checkpoint(runner.work_dir)}')

@@ -1,0 +1,55 @@
+import os
+import subprocess
+import sys
+
+import cv2
+import pytest
+from support.paths import ROOT
+
+from convnext_backbone.demo_scenes import contact_sheet, demo_scene
+
+
+def run(*args, cwd):
+    return subprocess.run(
+        [sys.executable, str(ROOT / 'tools/make_demo_data.py'), *args],
+        cwd=cwd,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+
+
+SMALL = ('--train', '3', '--val', '2', '--size', '96')
+
+
+def test_writes_once_and_shows_progress(tmp_path):
+    first = run(*SMALL, '--preview', 'out/sheet.png', cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert 'written to data/demo: 3 + 2 pictures' in first.stdout
+    assert '5/5 pictures' in first.stderr
+    assert len(list((tmp_path / 'data/demo/images/training').iterdir())) == 3
+    scenes = [demo_scene('train', k, size=96, seed=0) for k in range(3)]
+    sheet = cv2.imread(str(tmp_path / 'out/sheet.png'))
+    assert (sheet == contact_sheet(scenes)).all()
+
+    second = run(*SMALL, cwd=tmp_path)
+    assert second.returncode == 0
+    assert 'complete already in data/demo' in second.stdout
+    assert second.stderr == ''
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (('--train', '0'), 'train=0'),
+        (('--size', '5'), 'size=5'),
+        (('.', *SMALL), 'mine.txt'),
+    ],
+)
+def test_a_wrong_request_is_one_message(tmp_path, args, message):
+    (tmp_path / 'mine.txt').write_text('mine')
+    failed = run(*args, cwd=tmp_path)
+    assert failed.returncode == 1
+    assert message in failed.stderr
+    assert len(failed.stderr.strip().splitlines()) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ['mine.txt']
