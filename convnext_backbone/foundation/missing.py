@@ -25,7 +25,7 @@ def opencv_advice(error: ImportError) -> str | None:
         return None
     return (
         f'{error}: opencv-python draws windows and needs this library, which servers '
-        f'and containers often lack. Replace it by the build without windows: {HEADLESS}'
+        f'and containers often lack. Take the build without windows: {HEADLESS}'
     )
 
 
