@@ -46,8 +46,6 @@ _LAZY = {  # public names whose modules load torch
 }
 
 import_patches.explain_failure('cv2', opencv_advice)
-# mmdet imports it for one transform, Corrupt; it brings numba and scikit-image along.
-import_patches.defer_import('imagecorruptions', 'corrupt')
 mmcv_ext.install()
 safe_loading.install()
 names.install()

@@ -1,11 +1,8 @@
-"""Changes what happens when modules of others are imported.
-
-They are changed after they were run, run later, or their failure is explained.
+"""Changes modules of others when they are imported, and explains why one cannot be.
 
 Importing this module needs the standard library only.
 """
 
-import functools
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
@@ -13,7 +10,6 @@ from types import ModuleType
 
 _PATCHES: dict[str, Callable[[ModuleType], None]] = {}
 _EXPLANATIONS: dict[str, Callable[[ImportError], str | None]] = {}
-_DEFERRED: dict[str, tuple[str, ...]] = {}
 
 
 class PatchFinder:
@@ -27,7 +23,7 @@ class PatchFinder:
         name: str, path: object = None, target: object = None
     ) -> ModuleSpec | None:
         """Return the spec that another finder has for a registered module."""
-        if not any(name in names for names in (_PATCHES, _EXPLANATIONS, _DEFERRED)):
+        if name not in _PATCHES and name not in _EXPLANATIONS:
             return None
         specs = (
             finder.find_spec(name, path, target)
@@ -38,9 +34,6 @@ class PatchFinder:
         if spec is None or not hasattr(spec.loader, 'exec_module'):
             return spec
         run = spec.loader.exec_module
-        if name in _DEFERRED:
-            spec.loader.exec_module = functools.partial(_defer, run, _DEFERRED[name])
-            return spec
 
         def run_and_patch(module: ModuleType) -> None:
             try:
@@ -71,43 +64,6 @@ def explain_failure(name: str, explain: Callable[[ImportError], str | None]) -> 
     """Have a better message for a module that fails to load; None keeps its own."""
     _EXPLANATIONS[name] = explain
     _install()
-
-
-def defer_import(name: str, *functions: str) -> None:
-    """Have a module that loads slowly loaded when something of it is first used.
-
-    Args:
-        name: The module, which must not have been imported yet to gain from it.
-        functions: Its functions that others import by name; called, they load it. Any
-            other name loads it at once.
-    """
-    _DEFERRED[name] = functions
-    _install()
-
-
-def _defer(
-    run: Callable[[ModuleType], None], functions: tuple[str, ...], module: ModuleType
-) -> None:
-    def load() -> None:
-        vars(module).pop('__getattr__', None)
-        run(module)
-
-    def stand_in(function: str) -> Callable:
-        def call(*args: object, **kwargs: object) -> object:
-            if vars(module)[function] is call:
-                load()
-            return vars(module)[function](*args, **kwargs)
-
-        return call
-
-    def load_and_get(attribute: str) -> object:
-        if attribute.startswith('__'):  # the import system looks for __path__
-            raise AttributeError(f'module {module.__name__!r} has no {attribute!r}')
-        load()
-        return getattr(module, attribute)
-
-    vars(module).update({name: stand_in(name) for name in functions})
-    vars(module)['__getattr__'] = load_and_get
 
 
 def _install() -> None:
