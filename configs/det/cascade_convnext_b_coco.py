@@ -2,7 +2,7 @@
 
 Source: arXiv 2201.03545 table 3; facebookresearch/ConvNeXt object_detection.
 8 GPUs x 2 images, AMP, backbone from convnext_base_1k_224.pth.
-Train: python tools/train.py configs/det/cascade_convnext_b_coco.py
+Train: convnext-backbone train det/cascade_convnext_b_coco
 """
 
 _base_ = 'cascade_convnext_t_coco.py'

@@ -2,7 +2,7 @@
 
 A baseline under the schedule of ConvNeXt's; comparison row of arXiv 2201.03545.
 8 GPUs x 2 images, AMP, backbone from torchvision.
-Train: python tools/train.py configs/det/cascade_r50_coco.py
+Train: convnext-backbone train det/cascade_r50_coco
 """
 
 _base_ = [

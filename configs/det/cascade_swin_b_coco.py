@@ -2,7 +2,7 @@
 
 Comparison row of arXiv 2201.03545. 8 GPUs x 2 images, AMP.
 Backbone from swin_base_patch4_window7_224.pth.
-Train: python tools/train.py configs/det/cascade_swin_b_coco.py
+Train: convnext-backbone train det/cascade_swin_b_coco
 """
 
 _base_ = 'cascade_swin_t_coco.py'

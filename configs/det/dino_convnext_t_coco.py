@@ -2,7 +2,7 @@
 
 On a GPU its deformable attention needs mmcv's compiled ops (make mmcv-ops).
 8 GPUs x 2 images, AMP, backbone from convnext_tiny_1k_224.pth.
-Train: python tools/train.py configs/det/dino_convnext_t_coco.py
+Train: convnext-backbone train det/dino_convnext_t_coco
 """
 
 _base_ = [

@@ -2,7 +2,7 @@
 
 The recipe of Mask R-CNN. Needs no compiled ops: the focal loss is served.
 8 GPUs x 2 images, AMP, backbone from convnext_tiny_1k_224.pth.
-Train: python tools/train.py configs/det/fcos_convnext_t_coco.py
+Train: convnext-backbone train det/fcos_convnext_t_coco
 """
 
 _base_ = [

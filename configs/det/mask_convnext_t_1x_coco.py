@@ -2,7 +2,7 @@
 
 The 3x recipe in 12 epochs, flips at one scale.
 8 GPUs x 2 images, AMP, backbone from convnext_tiny_1k_224.pth.
-Train: python tools/train.py configs/det/mask_convnext_t_1x_coco.py
+Train: convnext-backbone train det/mask_convnext_t_1x_coco
 """
 
 _base_ = [

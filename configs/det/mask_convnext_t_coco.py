@@ -2,7 +2,7 @@
 
 Source: arXiv 2201.03545 table 3; facebookresearch/ConvNeXt object_detection.
 8 GPUs x 2 images, AMP, backbone from convnext_tiny_1k_224.pth.
-Train: python tools/train.py configs/det/mask_convnext_t_coco.py
+Train: convnext-backbone train det/mask_convnext_t_coco
 """
 
 _base_ = [

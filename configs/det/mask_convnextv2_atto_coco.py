@@ -2,7 +2,7 @@
 
 The recipe of V2-B with less drop path, for people with little hardware.
 8 GPUs x 4 images of 1024, AMP, soft-NMS. Backbone: convnextv2_atto_1k_224_fcmae.pt.
-Train: python tools/train.py configs/det/mask_convnextv2_atto_coco.py
+Train: convnext-backbone train det/mask_convnextv2_atto_coco
 """
 
 _base_ = 'mask_convnextv2_b_coco.py'

@@ -2,7 +2,7 @@
 
 Source: arXiv 2301.00808; decay and drop path were not released: mmdet's.
 8 GPUs x 4 images of 1024, AMP, soft-NMS. Backbone: convnextv2_base_1k_224_fcmae.pt.
-Train: python tools/train.py configs/det/mask_convnextv2_b_coco.py
+Train: convnext-backbone train det/mask_convnextv2_b_coco
 """
 
 _base_ = [

@@ -2,7 +2,7 @@
 
 A baseline under the schedule of ConvNeXt's.
 8 GPUs x 2 images, AMP, backbone from torchvision.
-Train: python tools/train.py configs/det/mask_r50_coco.py
+Train: convnext-backbone train det/mask_r50_coco
 """
 
 _base_ = [

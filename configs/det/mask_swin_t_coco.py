@@ -2,7 +2,7 @@
 
 A baseline under the schedule of ConvNeXt's; comparison row of arXiv 2201.03545.
 8 GPUs x 2 images, AMP, backbone from swin_tiny_patch4_window7_224.pth.
-Train: python tools/train.py configs/det/mask_swin_t_coco.py
+Train: convnext-backbone train det/mask_swin_t_coco
 """
 
 _base_ = [

@@ -2,7 +2,7 @@
 
 A light head for small machines, with the learning rate and decay of V1's UperNet.
 8 GPUs x 2 images, AMP, backbone from convnextv2_nano_1k_224_ema.pt (fine-tuned).
-Train: python tools/train.py configs/seg/fpn_convnextv2_nano_ade20k.py
+Train: convnext-backbone train seg/fpn_convnextv2_nano_ade20k
 """
 
 _base_ = 'fpn_convnextv2_atto_ade20k.py'

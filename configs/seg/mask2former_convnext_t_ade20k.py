@@ -3,7 +3,7 @@
 Source: mmseg's recipe for Swin and ResNet, with ConvNeXt's drop path and decay.
 8 GPUs x 2 images, fp32, backbone from convnext_tiny_1k_224.pth.
 A GPU needs mmcv's compiled deformable attention: make mmcv-ops. A CPU does not.
-Train: python tools/train.py configs/seg/mask2former_convnext_t_ade20k.py
+Train: convnext-backbone train seg/mask2former_convnext_t_ade20k
 """
 
 _base_ = [

@@ -2,7 +2,7 @@
 
 Source: arXiv 2201.03545 table 4; facebookresearch/ConvNeXt semantic_segmentation.
 8 GPUs x 2 images, fp32, backbone from convnext_large_22k_224.pth.
-Train: python tools/train.py configs/seg/upernet_convnext_l_in22k_640_ade20k.py
+Train: convnext-backbone train seg/upernet_convnext_l_in22k_640_ade20k
 """
 
 _base_ = 'upernet_convnext_b_in22k_640_ade20k.py'

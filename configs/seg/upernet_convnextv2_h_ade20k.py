@@ -2,7 +2,7 @@
 
 Source: arXiv 2301.00808. Its decay and drop path were never released: V1's here.
 8 GPUs x 2 images, fp32, backbone from convnextv2_huge_1k_224_ema.pt (fine-tuned).
-Train: python tools/train.py configs/seg/upernet_convnextv2_h_ade20k.py
+Train: convnext-backbone train seg/upernet_convnextv2_h_ade20k
 """
 
 _base_ = 'upernet_convnextv2_l_ade20k.py'

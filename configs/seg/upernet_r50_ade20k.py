@@ -2,7 +2,7 @@
 
 A baseline under ConvNeXt's schedule; with SGD and a v1c stem mmseg has 42.1 mIoU.
 8 GPUs x 2 images, AMP, backbone from torchvision (resnet50-0676ba61.pth).
-Train: python tools/train.py configs/seg/upernet_r50_ade20k.py
+Train: convnext-backbone train seg/upernet_r50_ade20k
 """
 
 _base_ = [

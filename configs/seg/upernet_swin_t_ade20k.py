@@ -2,7 +2,7 @@
 
 Source: arXiv 2103.14030 for the recipe; mmseg's configs/swin for the result, in fp32.
 8 GPUs x 2 images, AMP, backbone from mmseg's swin_tiny_patch4_window7_224.
-Train: python tools/train.py configs/seg/upernet_swin_t_ade20k.py
+Train: convnext-backbone train seg/upernet_swin_t_ade20k
 """
 
 _base_ = [

@@ -15,8 +15,8 @@ from convnext_backbone.config.loading import load_config
 from convnext_backbone.inspect_config.model_info import (
     PUBLISHED,
     describe,
+    markdown_table,
     model_info,
-    readme_table,
 )
 
 
@@ -36,22 +36,24 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         '--json', action='store_true', help='print a JSON list: plain numbers, bytes'
     )
     parser.add_argument(
-        '--readme', action='store_true', help="print the README's table, and no CONFIG"
+        '--markdown',
+        action='store_true',
+        help='print the table of docs/model_zoo.md; takes no CONFIG',
     )
     args = parser.parse_intermixed_args(argv)
-    if args.readme == bool(args.configs):
-        parser.error('give at least one CONFIG, or --readme alone')
+    if args.markdown == bool(args.configs):
+        parser.error('give at least one CONFIG, or --markdown alone')
     return args
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     args = parse_args(argv)
-    if args.readme:
+    if args.markdown:
         rows = [
             model_info(load_config(name), name, training=False) for name in PUBLISHED
         ]
-        print(readme_table(rows), end='')
+        print(markdown_table(rows), end='')
         return 0
     shape = tuple(args.shape) if args.shape else None
     infos = [

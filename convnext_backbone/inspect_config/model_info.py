@@ -211,8 +211,8 @@ class _OpCounter(TorchDispatchMode):
         return out
 
 
-def readme_table(rows: Sequence[ModelInfo]) -> str:
-    """Write the README's table: published parameters and FLOPs beside ours.
+def markdown_table(rows: Sequence[ModelInfo]) -> str:
+    """Write the table of docs/model_zoo.md: published parameters and FLOPs beside ours.
 
     Args:
         rows: Models whose ``config`` is a name in :data:`PUBLISHED`.
@@ -224,7 +224,7 @@ def readme_table(rows: Sequence[ModelInfo]) -> str:
     for info in rows:
         params, flops, source = PUBLISHED[info.config]
         lines.append(
-            f'| [`{info.config}`](configs/{info.config}.py) | '
+            f'| [`{info.config}`](../configs/{info.config}.py) | '
             f'{"not stated" if params is None else f"{params} M"} | '
             f'{info.params / 1e6:.1f} M | {flops} G | {info.flops / 1e9:.1f} G | '
             f'{source} |'

@@ -31,7 +31,8 @@ def test_leaves_are_short_and_say_what_they_are(leaf):
         docstring = leaf.read_text().split('"""')[1]
         assert re.search(r'published', docstring)
         assert re.search(r'8 GPUs x \d images', docstring)
-        assert leaf.name in docstring  # its command
+        command = f'convnext-backbone train {leaf.parent.name}/{leaf.stem}'
+        assert f'\nTrain: {command}\n' in docstring
 
 
 def test_configs_build_with_matching_channels_and_classes(leaf):

@@ -22,8 +22,8 @@ from convnext_backbone.config.loading import read_config
 from convnext_backbone.inspect_config.model_info import (
     PUBLISHED,
     ModelInfo,
+    markdown_table,
     model_info,
-    readme_table,
 )
 from convnext_backbone.inspect_config.training_memory import (
     SavedBytes,
@@ -49,7 +49,7 @@ tool = functools.partial(commands.tool, 'model_info')
 
 @pytest.fixture(scope='module')
 def published() -> dict[str, ModelInfo]:
-    """Every row of the README's table: 15 s."""
+    """Every row of the table in docs/model_zoo.md: 15 s."""
     return {name: model_info(read(name), name, training=False) for name in PUBLISHED}
 
 
@@ -73,16 +73,16 @@ def test_swin_l_was_published_without_attention_s_products(published):
     assert (ours - products) / 1e9 == pytest.approx(1382, rel=0.002)
 
 
-def test_readme_holds_the_table(published):
-    text = (ROOT / 'README.md').read_text()
-    command = 'python tools/model_info.py --readme'
+def test_the_model_zoo_holds_the_table(published):
+    text = (ROOT / 'docs' / 'model_zoo.md').read_text()
+    command = 'convnext-backbone model-info --markdown'
     assert text.count(BEGIN) == text.count(END) == 1, (
-        f'README.md must hold one line {BEGIN.strip()} and one {END}, and between them '
-        f'what this prints: {command}'
+        f'docs/model_zoo.md must hold one line {BEGIN.strip()} and one {END}, and '
+        f'between them what this prints: {command}'
     )
     held = text.split(BEGIN)[1].split(END)[0]
-    assert held == readme_table([*published.values()]), (
-        f'the table of README.md is out of date: replace what stands between '
+    assert held == markdown_table([*published.values()]), (
+        f'the table of docs/model_zoo.md is out of date: replace what stands between '
         f'{BEGIN.strip()} and {END} by the output of: {command}'
     )
 
@@ -312,7 +312,7 @@ def test_errors_are_one_message(in_root, capsys):
     assert [line for line in lines if line.startswith('error: ')] == lines
     assert 'det/no_such_config does not exist' in lines[0]
     assert '--shape 16 96: height and width must be at least 32' in lines[1]
-    for argv in ([], ['--readme', DET]):
+    for argv in ([], ['--markdown', DET]):
         with pytest.raises(SystemExit):
             tool(*argv)
-        assert 'at least one CONFIG, or --readme alone' in capsys.readouterr().err
+        assert 'at least one CONFIG, or --markdown alone' in capsys.readouterr().err

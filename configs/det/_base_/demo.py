@@ -1,4 +1,4 @@
-"""The embedded demo scenes (tools/make_demo_data.py): six classes of shapes."""
+"""The demo scenes of ``convnext-backbone make-demo-data``: six classes of shapes."""
 
 _base_ = 'instances.py'
 

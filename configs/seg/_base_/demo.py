@@ -1,4 +1,4 @@
-"""The embedded demo scenes (tools/make_demo_data.py): background and six shapes."""
+"""The demo scenes of ``convnext-backbone make-demo-data``: background and shapes."""
 
 _base_ = 'crops_256.py'
 
