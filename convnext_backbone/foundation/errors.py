@@ -28,8 +28,9 @@ def os_errors_told(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f'{doing}: {error.strerror or error}{_path(error)}') from error
-
-
-def _path(error: OSError) -> str:
-    return f' ({error.filename})' if error.filename else ''
+        reason = error.strerror or error
+        where = '' if error.filename is None else str(error.filename)
+        named = not where or doing.endswith(f' {where}')
+        raise UserError(
+            f'{doing}: {reason}' + ('' if named else f' ({where})')
+        ) from error

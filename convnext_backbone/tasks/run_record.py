@@ -1,7 +1,6 @@
 """``run.json`` in the folder of each run: the command, how long, how much memory."""
 
 import contextlib
-import json
 import resource
 import shlex
 import sys
@@ -13,7 +12,7 @@ import torch
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 
-from convnext_backbone.foundation.json_files import write_json
+from convnext_backbone.foundation.json_files import read_json, write_json
 
 NAME = 'run.json'
 
@@ -59,6 +58,10 @@ def _peak_memory() -> float:
 
 
 def last_run(work_dir: str | Path) -> dict:
-    """Return the record of the latest run in a work dir, empty if there is none."""
+    """Return the record of the latest run in a work dir, empty if there is none.
+
+    Raises:
+        UserError: The record cannot be read, or is damaged.
+    """
     files = sorted(Path(work_dir).glob(f'*/{NAME}'))
-    return json.loads(files[-1].read_text(encoding='utf-8')) if files else {}
+    return read_json(files[-1]) if files else {}

@@ -6,7 +6,7 @@ import cv2
 import pytest
 from support.paths import ROOT
 
-from convnext_backbone.demo_scenes import contact_sheet, demo_scene
+from convnext_backbone.demo_scenes import demo_scene, preview_sheet
 
 
 def run(*args, cwd):
@@ -30,7 +30,7 @@ def test_writes_once_and_shows_progress(tmp_path):
     assert len(list((tmp_path / 'data/demo/images/training').iterdir())) == 3
     scenes = [demo_scene('train', k, size=96, seed=0) for k in range(3)]
     sheet = cv2.imread(str(tmp_path / 'out/sheet.png'))
-    assert (sheet == contact_sheet(scenes)).all()
+    assert (sheet == preview_sheet(scenes)).all()
 
     second = run(*SMALL, cwd=tmp_path)
     assert second.returncode == 0

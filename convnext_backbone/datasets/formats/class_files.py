@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.files import list_folder
 
 Colour = tuple[int, int, int]  # RGB
 
@@ -22,7 +23,7 @@ NAMES = (
     'labelmap.txt',
     'class_dict.csv',
 )
-IGNORED = {'unlabeled', 'unlabelled', 'ignore', 'ignored', 'void', 'unknown'}
+IGNORED_NAMES = {'unlabeled', 'unlabelled', 'ignore', 'ignored', 'void', 'unknown'}
 CVAT = re.compile(r'(?P<name>.+?):(?P<colour>[^:]*):[^:]*:[^:]*')
 NUMBER = r'[-+]?\d+(?:\.\d+)?'
 COLOURED = re.compile(
@@ -40,12 +41,12 @@ class ClassEntry:
     @property
     def ignored(self) -> bool:
         """Whether the name says that its pixels do not count: no class, that is."""
-        return self.name.strip('_ ').lower() in IGNORED
+        return self.name.strip('_ ').lower() in IGNORED_NAMES
 
 
 def find_class_file(root: Path) -> Path | None:
     """Return the class file in a folder, else one in the folders directly in it."""
-    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    folders = [path for path in list_folder(root) if path.is_dir()]
     for folder in (root, *folders):
         for name in NAMES:
             if (folder / name).is_file():

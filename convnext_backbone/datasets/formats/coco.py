@@ -18,6 +18,7 @@ from convnext_backbone.datasets.formats.layout import split_of
 from convnext_backbone.datasets.formats.per_image import size_fault
 from convnext_backbone.datasets.records import Fault, Instance, Item, Source
 from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.files import list_folder
 
 OTHER = re.compile(r'(captions|person_keypoints|stuff|panoptic|image_info)_')
 KEYS = ('images', 'categories')
@@ -135,12 +136,12 @@ def _files(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
     places = [root, root / 'annotations']
-    places += [p for p in sorted(root.iterdir()) if p.is_dir() and split_of(p.name)]
+    places += [p for p in list_folder(root) if p.is_dir() and split_of(p.name)]
     return [
         file
         for place in places
         if place.is_dir()
-        for file in sorted(place.iterdir())
+        for file in list_folder(place)
         if file.suffix.lower() == '.json' and not OTHER.match(file.name)
     ]
 

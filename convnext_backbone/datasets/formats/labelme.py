@@ -9,7 +9,7 @@ from convnext_backbone.datasets.formats.layout import (
     list_files,
     list_images,
     split_folders,
-    unread_folders,
+    unread_annotations,
 )
 from convnext_backbone.datasets.formats.per_image import (
     missing_image,
@@ -34,7 +34,7 @@ def find(root: Path) -> Source | None:
     folders = [(s, f) for s, f in split_folders(root) if _holds_shapes(f)]
     if folders:
         jsons = filter(_has_shapes, list_files(root, '.json'))
-        faults += unread_folders(root, [folder for _, folder in folders], jsons)
+        faults += unread_annotations(root, [folder for _, folder in folders], jsons)
     for split, folder in folders or [('', root)]:
         images = {path.name: path for path in list_images(folder)}
         for file, content in _files(folder):

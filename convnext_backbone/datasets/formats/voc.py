@@ -12,7 +12,7 @@ from convnext_backbone.datasets.formats.layout import (
     list_files,
     list_images,
     split_folders,
-    unread_folders,
+    unread_annotations,
 )
 from convnext_backbone.datasets.formats.per_image import (
     images_by_stem,
@@ -130,7 +130,7 @@ def _folders(root: Path) -> tuple[list[tuple[str, Path, Path]], list[Fault]]:
         if not inner:
             return [('', annotations, images)], []
         files = list_files(annotations, '.xml')
-        faults = unread_folders(annotations, [f for _, f in inner], files)
+        faults = unread_annotations(annotations, [f for _, f in inner], files)
         return [(split, f, images / f.name) for split, f in inner], faults
     folders = list(split_folders(root))
     pairs = {folder: _pairs(folder) for _, folder in folders}
@@ -139,7 +139,7 @@ def _folders(root: Path) -> tuple[list[tuple[str, Path, Path]], list[Fault]]:
         return [('', *pair)] if pair else [], []
     stems = {path.stem for path in list_images(root)}
     files = [file for file in list_files(root, '.xml') if file.stem in stems]
-    faults = unread_folders(root, pairs, files)
+    faults = unread_annotations(root, pairs, files)
     return [(s, *(pairs[f] or (f, f))) for s, f in folders], faults
 
 
