@@ -1,4 +1,4 @@
-"""Writes a data set in the one form that training reads; the originals stay.
+"""Writes a data set in the form that training reads; the originals stay as they are.
 
 Detection: ``train.json`` and ``val.json`` (COCO). Segmentation: ``train.txt`` and
 ``val.txt``, the images' names, and ``masks/NAME.png`` (ADE20K's numbering: 0 is
@@ -79,7 +79,7 @@ def write_detection(
 
 
 def annotation(instance: Instance, image: dict, masks: bool) -> dict:
-    """Return an object as COCO has it; one without a mask gets its box for one."""
+    """Return an object as a COCO annotation; where masks are wanted, a box is one."""
     x1, y1, x2, y2 = instance.box
     entry = {
         'image_id': image['id'],

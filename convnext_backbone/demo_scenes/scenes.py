@@ -21,8 +21,8 @@ from convnext_backbone.foundation.errors import UserError
 
 OBJECTS = (3, 5)  # fewest and most objects of a scene
 DIAMETERS = (0.2, 0.45)  # of an object, in picture sizes
-# As of things in the world, most of a class look alike, and the rest tell only by
-# their shape: the share of objects with the colour and the texture of their class.
+# The share of objects with the colour and the texture of their class. The others are
+# recognised by their shape alone.
 TYPICAL_SHARE = 0.95
 MIN_VISIBLE_SHARE = 0.4  # of an object's whole area, occluded or cut off
 MIN_VISIBLE_AREA = 60  # pixels

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-MIN_SIDE = 448  # pixels; smaller pictures are enlarged, or labels would hide them
-IGNORED = 255  # mmseg's label of pixels that do not count
+MIN_SIDE = 448  # pixels; in smaller pictures labels would hide the objects
+IGNORED = 255  # mmseg's label of ignored pixels
 GAP = 8
-MOST_NAMES = 30  # in a picture: more of them would hide it
+MOST_NAMES = 30  # in a picture; more of them would hide the objects
 PAPER = 255
 TEXT_SCALE = 0.4
 FONT = (cv2.FONT_HERSHEY_SIMPLEX, TEXT_SCALE)
@@ -32,7 +32,7 @@ def draw_sample(
         sample: A data sample's ``to_dict()``, in the pixels of the image.
         which: 'pred' or 'gt'.
         classes: Class names in label order.
-        palette: RGB of each class; None takes one of ours.
+        palette: RGB of each class; None takes :func:`default_palette`.
         score_thr: Least score of an instance to draw.
 
     Returns:

@@ -1,7 +1,6 @@
 """Draws images beside the augmented samples that a pipeline makes of them."""
 
 import copy
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -94,7 +93,8 @@ def build_dataset(cfg: Config, split: str) -> Dataset:
     """Build the data set of a split with its wrappers and pipelines.
 
     Raises:
-        UserError: The config has no such data set, or it is empty or cannot be read.
+        UserError: The config has no such data set, its options are wrong, or it is
+            empty or cannot be read.
     """
     loader = cfg.get(f'{split}_dataloader')
     if not loader:
@@ -116,10 +116,13 @@ def build_dataset(cfg: Config, split: str) -> Dataset:
         with os_errors_told(f'reading the {split} data {places}'):
             dataset = DATASETS.build(loader['dataset'])
             dataset.full_init()
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except UserError:
+        raise
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        # The options of a config and the annotation files are the user's.
         raise UserError(
-            f'the {split} data {places} is not valid JSON ({error}): export or '
-            f'download it again'
+            f'the {split} data set {places} of config {cfg.filename} cannot be built: '
+            f'{type(error).__name__}: {error}'
         ) from error
     if not len(dataset):
         raise UserError(

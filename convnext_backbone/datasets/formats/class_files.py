@@ -64,7 +64,9 @@ def read_class_file(path: Path) -> list[ClassEntry]:
     try:
         text = path.read_text(encoding='utf-8-sig')
     except UnicodeDecodeError as error:
-        raise UserError(f'{path} is no UTF-8 text ({error}): save it as such') from None
+        raise UserError(
+            f'{path} is not UTF-8 text ({error}): save it as UTF-8'
+        ) from None
     read = _csv_rows if path.suffix.lower() == '.csv' else _text_rows
     lines: dict[object, int] = {}  # name or colour -> its line
     entries = []
@@ -77,8 +79,8 @@ def read_class_file(path: Path) -> list[ClassEntry]:
             if what in lines:
                 kind = 'name' if isinstance(what, str) else 'colour'
                 raise UserError(
-                    f'{where}: the {kind} {what!r} is that of line {lines[what]} '
-                    f'already; give each class its own'
+                    f'{where}: the {kind} {what!r} is already used in line '
+                    f'{lines[what]}; give each class its own'
                 )
             lines[what] = number
         if entries and (entry.colour is None) != (entries[0].colour is None):
@@ -132,7 +134,7 @@ def _colour(numbers: list[str], where: str) -> Colour:
         colour = ()
     if len(colour) != 3 or not all(0 <= value <= 255 for value in colour):
         raise UserError(
-            f'{where}: {" ".join(numbers)!r} is no colour; write three whole numbers '
-            f'from 0 to 255: red, green, blue'
+            f'{where}: {" ".join(numbers)!r} is not a colour; write three whole '
+            f'numbers from 0 to 255: red, green, blue'
         )
     return colour

@@ -122,7 +122,7 @@ def read_item(
     masks = sum(instance.segmentation is not None for instance in instances)
     for instance in instances if masks else []:
         if instance.segmentation is None:
-            message = 'has no segmentation, while others have: its box stands in'
+            message = 'has no segmentation, unlike others: its box is used as its mask'
             faults.append(
                 Fault('warning', 'no-segmentation', file, message, instance.id)
             )
@@ -167,7 +167,7 @@ def _read_json(file: Path, root: Path) -> dict | None:
         ) from error
     if not isinstance(content, dict) or not all(key in content for key in KEYS):
         if file == root:
-            raise UserError(f'{file} is no COCO json: it lacks images or categories')
+            raise UserError(f'{file} is not a COCO json: it lacks images or categories')
         return None
     if 'annotations' not in content and file != root:
         return None  # images to predict on
@@ -192,8 +192,8 @@ def _splits(contents: dict[Path, dict], root: Path) -> dict[Path, str]:
         if len(rivals) > 1 and len(named) != 1:
             listed = ' and '.join(map(str, rivals))
             raise UserError(
-                f'{listed} may both be the {split or "annotation"} json: give the one '
-                f'to use as PATH, or move the other one away'
+                f'{listed} may each be the {split or "annotation"} json: give the one '
+                f'to use as PATH, or move the others elsewhere'
             )
         for file in rivals:
             if len(rivals) > 1 and file != named[0]:
@@ -202,8 +202,8 @@ def _splits(contents: dict[Path, dict], root: Path) -> dict[Path, str]:
         if 'train' in splits.values():
             other = next(file for file, split in splits.items() if not split)
             raise UserError(
-                f'{other} belongs to no split, and others do: give the one to use as '
-                f'PATH, or move it away'
+                f'{other} belongs to no split, unlike others: give the one to use as '
+                f'PATH, or move it elsewhere'
             )
         splits = {file: split or 'train' for file, split in splits.items()}
     order = ('train', '', 'val', 'test')
@@ -242,14 +242,14 @@ def _items(
     for annotation in annotations:
         image = annotation['image_id']
         if image not in images:
-            message = f'is for the image_id {image}, which images does not have'
+            message = f'is for the image_id {image}, which is not in images'
             fault('unknown-image', message, f'annotation {annotation.get("id")}')
         by_image.setdefault(image, []).append(annotation)
     folder = _image_folder(file, split, files, root)
     items = [
         Item(
             folder / str(image['file_name']),
-            (str(file), _few(image), by_image.get(id, []), names),
+            (str(file), _id_and_size(image), by_image.get(id, []), names),
             split,
         )
         for id, image in images.items()
@@ -257,7 +257,7 @@ def _items(
     return items, faults, tuple(dict.fromkeys(names.values()))
 
 
-def _few(image: dict) -> dict:
+def _id_and_size(image: dict) -> dict:
     return {key: image.get(key) for key in ('id', 'width', 'height')}
 
 

@@ -39,7 +39,7 @@ def find(root: Path) -> Source | None:
         images = {path.name: path for path in list_images(folder)}
         for file, content in _files(folder):
             if content is None:
-                message = 'is no JSON object with shapes: correct it, or remove it'
+                message = 'is not a JSON object with shapes: correct it, or remove it'
                 faults.append(Fault('error', 'bad-annotation', str(file), message))
                 continue
             place = content.get('imagePath')
@@ -50,7 +50,7 @@ def find(root: Path) -> Source | None:
             if image is None:
                 faults.append(missing_image(file, name or 'no image (no imagePath)'))
             elif image in items:
-                message = f'is for {image}, as {items[image].annotation}: remove one'
+                message = f'is for {image}, as is {items[image].annotation}: remove one'
                 faults.append(Fault('error', 'duplicate-image', str(file), message))
             else:
                 items[image] = Item(image, file, split)

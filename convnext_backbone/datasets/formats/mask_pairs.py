@@ -141,12 +141,12 @@ def pair(folders: Iterable[Folders]) -> tuple[list[Item], list[Fault]]:
     for image, here in single.items():
         if image not in paired:
             place = here.masks / image.relative_to(here.images).with_suffix('.png')
-            message = f'has no mask: expected {place}; add it, or take the image out'
+            message = f'has no mask: expected {place}; add it, or remove the image'
             faults.append(Fault('error', 'missing-mask', str(image), message))
     for folder, names in masks.items():
         for name, mask in names.items():
             if (folder, name) not in used:
-                message = 'has no image of its name: add it, or take the mask out'
+                message = 'has no image of its name: add it, or remove the mask'
                 faults.append(Fault('error', 'missing-image', str(mask), message))
     return items, faults
 

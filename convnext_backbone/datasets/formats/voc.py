@@ -169,7 +169,7 @@ def _items(
         if item is None:
             faults.append(missing_image(file, f'{images / stem}.jpg'))
         elif item.annotation is not None:
-            message = f'is for {item.image}, as {item.annotation}: remove one'
+            message = f'is for {item.image}, as is {item.annotation}: remove one'
             faults.append(Fault('error', 'duplicate-image', str(file), message))
         else:
             item.annotation = file
@@ -195,7 +195,9 @@ def _lists(root: Path) -> tuple[dict[str, str], list[Fault]]:
         for stem in _stems(folder / f'{split}.txt'):
             if splits.setdefault(stem, split) != split:
                 file = str(folder / f'{split}.txt')
-                message = f'lists {stem!r}, as {splits[stem]}.txt: take it out of one'
+                message = (
+                    f'lists {stem!r}, as does {splits[stem]}.txt: remove it from one'
+                )
                 faults.append(Fault('error', 'in-two-splits', file, message, stem))
     if not (folder / 'train.txt').is_file():
         rest = {stem: 'train' for stem in _stems(folder / 'trainval.txt')}
@@ -224,6 +226,9 @@ def _divide(
             kept.append(by_stem[stem])
         elif split != 'test':
             file = root / 'ImageSets' / 'Main' / f'{split}.txt'
-            message = f'lists {stem!r}, and there is no image of this name'
+            message = (
+                f'lists {stem!r}, but there is no image of this name: add it, or '
+                f'remove the line'
+            )
             faults.append(Fault('error', 'missing-image', str(file), message, stem))
     return kept, faults

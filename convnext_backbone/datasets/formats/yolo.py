@@ -110,7 +110,7 @@ def read_item(
             continue
         if not 0 <= label < len(names):
             message = (
-                f'has class {label}, the names are {len(names)} (0 to '
+                f'has class {label}, but there are {len(names)} names (0 to '
                 f'{len(names) - 1}): correct it, or add the name'
             )
             faults.append(Fault('error', 'unknown-category', str(file), message, id))

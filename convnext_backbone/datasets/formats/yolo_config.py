@@ -58,7 +58,7 @@ def stated_folders(file: Path, config: dict | None) -> tuple[list[Part], list[Fa
             if found is None:
                 message = (
                     f'{key} is {place}, which is neither in {base} nor in {root}: '
-                    f'correct the path, or take the line out'
+                    f'correct the path, or remove the line'
                 )
                 level = 'warning' if split == 'test' else 'error'
                 faults.append(Fault(level, 'missing-folder', str(file), message, key))
