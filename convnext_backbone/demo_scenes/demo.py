@@ -23,6 +23,7 @@ import numpy as np
 from convnext_backbone.demo_scenes import scenes, writers
 from convnext_backbone.demo_scenes.shapes import CLASSES
 from convnext_backbone.foundation.errors import UserError, os_errors_told
+from convnext_backbone.foundation.files import make_folder
 
 GENERATOR_VERSION = 1  # to be raised with every change of what a seed looks like
 
@@ -113,7 +114,7 @@ def _replace(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Write the data set that a manifest describes in place of what is there."""
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out_dir.parent)
     # Beside its destination, for renaming is atomic on one file system only.
     with tempfile.TemporaryDirectory(
         prefix=f'.{out_dir.name}-', dir=out_dir.parent

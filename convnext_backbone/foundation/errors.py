@@ -28,7 +28,8 @@ def os_errors_told(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
+        # An error from another process has its traceback as text, the reason last.
+        reason = error.strerror or (str(error).strip() or repr(error)).splitlines()[-1]
         where = '' if error.filename is None else str(error.filename)
         named = not where or doing.endswith(f' {where}')
         raise UserError(

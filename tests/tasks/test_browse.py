@@ -13,6 +13,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from support.commands import tool
 
 from convnext_backbone.config.loading import read_config, set_data_root
+from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.results.drawing import GAP
 from convnext_backbone.tasks import browse
 
@@ -325,6 +326,24 @@ def test_what_a_user_gets_wrong_is_one_message(demo, tmp_path, capsys):
     assert "keyword argument 'probability'" in error(
         '--out', tmp_path / 'a.png', *options
     )
+    (tmp_path / 'folder.png').mkdir()
+    told = error('--out', tmp_path / 'folder.png')
+    assert told.endswith(f'error: writing {tmp_path}/folder.png: Is a directory\n')
+
+
+def test_annotations_that_cannot_be_read_are_one_message(tmp_path):
+    write_boxes(tmp_path, [(20, 30, 40, 50)])
+    cfg = config(boxes_dataset(tmp_path, *LOAD, PACK))
+    file = tmp_path / 'boxes.json'
+    file.write_text('{"images": [')
+    message = r'the train data set boxes\.json .* cannot be built: JSONDecodeError: '
+    with pytest.raises(UserError, match=message):
+        browse.browse(cfg, 'train', tmp_path / 'a.png')
+    file.unlink()
+    file.mkdir()
+    message = rf'reading the train data boxes\.json: Is a directory \({file}\)$'
+    with pytest.raises(UserError, match=message):
+        browse.browse(cfg, 'train', tmp_path / 'a.png')
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@
 ========================  ===================================================
 """
 
+import os
 from pathlib import Path
 
 from convnext_backbone.datasets.formats import (
@@ -74,9 +75,12 @@ def find_source(
             or a file or folder cannot be read.
     """
     with os_errors_told(f'reading the data set {path}'):
-        root = Path(path).expanduser().resolve()
+        # Path.expanduser and Path.resolve raise RuntimeError: for an unknown user, and
+        # for links in a circle, which do not exist.
+        root = Path(os.path.expanduser(path))
         if not root.exists():
             raise UserError(f'{path} does not exist: give the folder of a data set')
+        root = root.resolve()
     if format is not None:
         return _find_as(format, path, root, task)
     found, errors = _find_all(path, root, task)

@@ -49,7 +49,7 @@ def find_class_file(root: Path) -> Path | None:
     folders = [path for path in list_folder(root) if path.is_dir()]
     for folder in (root, *folders):
         for name in NAMES:
-            if (folder / name).is_file():
+            if (folder / name).exists():
                 return folder / name
     return None
 

@@ -199,7 +199,7 @@ def _lists(root: Path) -> tuple[dict[str, str], list[Fault]]:
                     f'lists {stem!r}, as does {splits[stem]}.txt: remove it from one'
                 )
                 faults.append(Fault('error', 'in-two-splits', file, message, stem))
-    if not (folder / 'train.txt').is_file():
+    if not (folder / 'train.txt').exists():
         rest = {stem: 'train' for stem in _stems(folder / 'trainval.txt')}
         splits = {**rest, **splits}
     return splits, faults
@@ -207,7 +207,7 @@ def _lists(root: Path) -> tuple[dict[str, str], list[Fault]]:
 
 def _stems(file: Path) -> list[str]:
     """Return the names that a list has, without suffixes; none without a file."""
-    if not file.is_file():
+    if not file.exists():
         return []
     lines = file.read_text(encoding='utf-8-sig', errors='replace').splitlines()
     names = [line.split()[0] for line in lines if line.strip()]

@@ -84,8 +84,9 @@ def _splits(lists: Path) -> tuple[dict[str, str], list[Fault]]:
     """
     names: dict[str, list[str]] = {}
     for split in ('train', 'val', 'test', 'trainval'):
-        if (lists / f'{split}.txt').is_file():
-            text = (lists / f'{split}.txt').read_text(encoding='utf-8')
+        if (lists / f'{split}.txt').exists():
+            file = lists / f'{split}.txt'
+            text = file.read_text(encoding='utf-8-sig', errors='replace')
             names[split] = text.split()
     trainval = names.pop('trainval', [])
     if 'train' not in names:
