@@ -6,5 +6,6 @@
 ``files.py``        folders listed completely, files written whole or not at all
 ``json_files.py``   JSON files
 ``png.py``          pictures as PNG files
+``missing.py``      what to install when an import fails
 ==================  =========================================================
 """

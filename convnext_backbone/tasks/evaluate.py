@@ -38,7 +38,7 @@ def test(
             or annotation file cannot be read, or ``out`` or ``show_dir`` cannot be
             written.
     """
-    checkpoints.fetch(checkpoint)  # a missing checkpoint is reported before all else
+    checkpoints.fetch(checkpoint)  # a missing one is told before all else
     cfg.load_from, cfg.resume = None, False
     if tta:
         add_tta(cfg)

@@ -51,7 +51,7 @@ def infer(
         UserError: An input does not exist, a folder holds no image, the checkpoint
             does not fit the config, or ``out_dir`` cannot be written.
     """
-    checkpoints.fetch(checkpoint)  # a missing checkpoint is reported before all else
+    checkpoints.fetch(checkpoint)  # a missing one is told before all else
     jobs = plan_outputs(find_images(inputs), Path(out_dir))
     result = Path(out_dir, 'predictions.json')
     check_writable(result)
