@@ -79,7 +79,7 @@ def write_detection(
 
 
 def annotation(instance: Instance, image: dict, masks: bool) -> dict:
-    """Return an object as a COCO annotation; where masks are wanted, a box is one."""
+    """Return an object as a COCO annotation, its box as the mask where it has none."""
     x1, y1, x2, y2 = instance.box
     entry = {
         'image_id': image['id'],

@@ -19,6 +19,8 @@ from convnext_backbone.config.parts import iter_datasets
 from convnext_backbone.foundation.errors import UserError, os_errors_told
 from convnext_backbone.foundation.files import check_writable
 from convnext_backbone.foundation.png import write_png
+from convnext_backbone.openmmlab.building import building
+from convnext_backbone.openmmlab.compat import original_index
 from convnext_backbone.results.drawing import (
     GAP,
     IGNORED,
@@ -113,16 +115,18 @@ def build_dataset(cfg: Config, split: str) -> Dataset:
     places = [leaf.get('ann_file') or leaf.get('data_root') for leaf in leaves]
     places = ', '.join(map(str, places))
     try:
-        with os_errors_told(f'reading the {split} data {places}'):
+        with (
+            building(cfg.filename),
+            os_errors_told(f'reading the {split} data {places}'),
+        ):
             dataset = DATASETS.build(loader['dataset'])
             dataset.full_init()
     except UserError:
         raise
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
-        # The options of a config and the annotation files are the user's.
+    except (AssertionError, KeyError, ValueError) as error:
         raise UserError(
-            f'the {split} data set {places} of config {cfg.filename} cannot be built: '
-            f'{type(error).__name__}: {error}'
+            f'the annotations {places} of the {split} data cannot be read: '
+            f'{type(error).__name__}: {error}: export or download them again'
         ) from error
     if not len(dataset):
         raise UserError(
@@ -139,11 +143,10 @@ def locate(dataset: Dataset, index: int) -> Origin:
         pipeline = getattr(dataset, 'pipeline', [])
         steps = [*getattr(pipeline, 'transforms', pipeline), *steps]
         if hasattr(dataset, 'datasets'):
-            which, index = dataset._get_ori_dataset_idx(index)
+            which, index = original_index(dataset, index)
             dataset = dataset.datasets[which]
         elif hasattr(dataset, 'dataset'):
-            if hasattr(dataset, '_get_ori_dataset_idx'):
-                index = dataset._get_ori_dataset_idx(index)
+            index = original_index(dataset, index)
             dataset = dataset.dataset
         else:
             return Origin(dataset, index, steps)

@@ -23,6 +23,7 @@ from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.foundation.files import check_writable, walk
 from convnext_backbone.foundation.json_files import write_json
 from convnext_backbone.foundation.png import write_png
+from convnext_backbone.openmmlab.building import building
 from convnext_backbone.results import drawing
 from convnext_backbone.results.predictions import to_json
 
@@ -157,7 +158,8 @@ def find_images(inputs: Iterable[str]) -> Iterator[tuple[Path, Path]]:
 def build_model(cfg: Config, checkpoint: str) -> nn.Module:
     """Build a config's model in eval mode with a checkpoint's weights and classes."""
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    with building(cfg.filename):
+        model = revert_sync_batchnorm(MODELS.build(cfg.model))
     meta = checkpoints.load(model, checkpoint, strict=True).dataset_meta
     if meta is None:  # a bare state dict: the config's own classes
         dataset = next(iter_datasets(cfg.test_dataloader))
@@ -170,7 +172,7 @@ def build_pipeline(cfg: Config) -> Compose:
     """Build the test pipeline without the steps that need annotations.
 
     Raises:
-        UserError: The config has no test data.
+        UserError: The config has no test data, or a wrong step in its pipeline.
     """
     dataset = next(iter_datasets(cfg.get('test_dataloader')), None)
     if dataset is None:
@@ -178,7 +180,9 @@ def build_pipeline(cfg: Config) -> Compose:
             f'{cfg.filename} has no test_dataloader: the pipeline of its data set says '
             f'how images are read'
         )
-    return Compose([s for s in dataset['pipeline'] if 'Annotations' not in s['type']])
+    steps = [step for step in dataset['pipeline'] if 'Annotations' not in step['type']]
+    with building(cfg.filename):
+        return Compose(steps)
 
 
 def predict(model: nn.Module, pipeline: Compose, path: str) -> dict:

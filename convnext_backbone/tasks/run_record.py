@@ -15,6 +15,7 @@ from mmengine.dist import is_main_process
 from convnext_backbone.foundation.json_files import read_json, write_json
 
 NAME = 'run.json'
+PROGRAM = 'convnext-backbone'
 
 
 @contextlib.contextmanager
@@ -31,7 +32,7 @@ def recorded(folder: str | Path, seed: int | None) -> Iterator[None]:
     """
     path, started = Path(folder, NAME), datetime.now()
     entry = {
-        'command': shlex.join(['python', *sys.argv]),
+        'command': _command(),
         'started': started.isoformat(timespec='seconds'),
         'finished': None,
         'seconds': None,
@@ -48,6 +49,14 @@ def recorded(folder: str | Path, seed: int | None) -> Iterator[None]:
         entry['seconds'] = (ended - started).total_seconds()
         entry['peak_memory_mb'] = round(_peak_memory())
         write_json(path, entry)
+
+
+def _command() -> str:
+    """Return the command line of this process."""
+    program, *arguments = sys.argv
+    if Path(program).name == PROGRAM:  # a script that pip wrote
+        return shlex.join([PROGRAM, *arguments])
+    return shlex.join(['python', program, *arguments])
 
 
 def _peak_memory() -> float:

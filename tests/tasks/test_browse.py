@@ -336,7 +336,7 @@ def test_annotations_that_cannot_be_read_are_one_message(tmp_path):
     cfg = config(boxes_dataset(tmp_path, *LOAD, PACK))
     file = tmp_path / 'boxes.json'
     file.write_text('{"images": [')
-    message = r'the train data set boxes\.json .* cannot be built: JSONDecodeError: '
+    message = r'the annotations boxes\.json of the train data .* JSONDecodeError: '
     with pytest.raises(UserError, match=message):
         browse.browse(cfg, 'train', tmp_path / 'a.png')
     file.unlink()
