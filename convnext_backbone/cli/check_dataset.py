@@ -12,9 +12,10 @@ from pathlib import Path
 from convnext_backbone.cli.arguments import new_parser
 from convnext_backbone.datasets import FORMATS, find_source
 from convnext_backbone.datasets.checks import class_names, find_faults
-from convnext_backbone.datasets.picture import draw_dataset
+from convnext_backbone.datasets.overview import draw_dataset
 from convnext_backbone.datasets.scan import scan
 from convnext_backbone.datasets.statistics import render, statistics
+from convnext_backbone.foundation.files import check_writable
 from convnext_backbone.tasks.finetune.run import parse_classes
 
 
@@ -47,12 +48,11 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     args = parse_args(argv)
     source = find_source(args.path, format=args.format, task=args.task)
+    picture = Path(args.picture or f'work_dirs/check_{source.root.stem}.png')
+    check_writable(picture)
     records = scan(source)
     faults = find_faults(source, records, parse_classes(args.classes))
     numbers = statistics(source, records)
-    picture = Path(args.picture or f'work_dirs/check_{source.root.stem}.png')
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    draw_dataset(records, source, class_names(source, records), picture)
     if args.json:
         content = {
             **numbers,
@@ -62,5 +62,7 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(content, indent=1))
     else:
         print(render(numbers, faults))
+    draw_dataset(records, source, class_names(source, records), picture)
+    if not args.json:
         print(f'Picture written to {picture}')
     return int(any(fault.level == 'error' for fault in faults))

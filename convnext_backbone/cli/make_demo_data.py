@@ -11,7 +11,7 @@ from pathlib import Path
 
 from convnext_backbone import demo_scenes
 from convnext_backbone.cli.arguments import new_parser
-from convnext_backbone.demo_scenes import writers
+from convnext_backbone.foundation.png import write_png
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -79,7 +79,6 @@ def main(argv: Sequence[str]) -> int:
             demo_scenes.demo_scene('train', number, size=args.size, seed=args.seed)
             for number in range(min(8, args.train))
         ]
-        args.preview.parent.mkdir(parents=True, exist_ok=True)
-        writers.write_png(args.preview, demo_scenes.contact_sheet(scenes))
+        write_png(args.preview, demo_scenes.preview_sheet(scenes))
         print(f'Contact sheet written to {args.preview}')
     return 0

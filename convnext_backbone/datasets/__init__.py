@@ -3,11 +3,17 @@
 ===================  ========================================================
 ``records.py``       what is read of a data set, and what is wrong with it
 ``formats/``         a folder -> its images, and how their annotations are read
-``scan.py``          all of them, in several processes; ``images.py`` opens one
-``checks.py``        faults of the whole; ``duplicates.py`` twins in two splits
-``statistics.py``    its numbers; ``picture.py`` draws them, ``samples.py`` a few images
-``splits.py``        training and validation, where nobody divided it
-``convert.py``       the form that training reads; ``cache.py`` keeps it
+``scan.py``          reads every image with its annotations
+``images.py``        decodes one image and checks it
+``processes.py``     applies a function to many images in several processes
+``checks.py``        faults of the data set as a whole
+``duplicates.py``    near-duplicates in training and validation
+``statistics.py``    counts of images, objects and sizes
+``overview.py``      draws the counts and some samples on one page
+``samples.py``       chooses those samples and draws their annotations
+``splits.py``        a stratified hold-out, where there is no validation data
+``convert.py``       writes the form that training reads
+``cache.py``         keeps what was converted
 ===================  ========================================================
 """
 

@@ -1,7 +1,6 @@
-"""Checks and converts a data set once; the next time the result is found again."""
+"""Checks and converts a data set once; later runs find the result in the cache."""
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +14,11 @@ from convnext_backbone.datasets.records import Record, Source
 from convnext_backbone.datasets.scan import scan
 from convnext_backbone.datasets.splits import make_splits
 from convnext_backbone.datasets.statistics import render_faults, statistics
-from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.errors import UserError, os_errors_told
 from convnext_backbone.foundation.home import home_dir
-from convnext_backbone.foundation.json_files import write_json
+from convnext_backbone.foundation.json_files import read_json, write_json
 
-VERSION = 1  # of what is written; another one converts anew
+VERSION = 1  # of what is written; data of another version is converted again
 SUMMARY = 'dataset.json'  # written last: a folder with it is complete
 
 
@@ -56,18 +55,20 @@ def prepare(source: Source, classes: Sequence[str] | None, seed: int) -> Convert
         seed: Of the division into training and validation, where one is to be made.
 
     Raises:
-        UserError: The data has errors; the message lists them.
+        UserError: The data has errors, which the message lists, or the cache cannot
+            be written.
     """
     folder = cache_folder(source, classes, seed)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f'{folder}.lock'):
+    with os_errors_told(f'writing to the cache (CONVNEXT_HOME) {folder.parent}'):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f'{folder}.lock').acquire()
+    with lock:
         if (folder / SUMMARY).is_file():
-            numbers = json.loads((folder / SUMMARY).read_text(encoding='utf-8'))
+            numbers = read_json(folder / SUMMARY)
             return Converted(folder, source.folder, numbers, news=False)
         records, numbers = read(source, classes, seed)
         names = numbers['classes']
-        # What a killed run left is whole, file by file: see convert.py.
-        folder.mkdir(exist_ok=True)
+        # Each file that an interrupted run left is complete: see convert.py.
         if source.task == 'det':
             convert.write_detection(source, records, names, folder)
         else:
@@ -99,8 +100,8 @@ def read(
     errors = [fault for fault in faults if fault.level == 'error']
     if errors:
         raise UserError(
-            f'{source.root} has {len(errors)} errors; mend them, or take what is '
-            f'faulty out:\n{render_faults(errors)}'
+            f'{source.root} has {len(errors)} errors; correct them, or remove what is '
+            f'faulty:\n{render_faults(errors)}'
         )
     every = class_names(source, records)
     names = tuple(classes or every)
@@ -126,9 +127,9 @@ def check_wanted(
         part = [record for record in records if record.split == split]
         if not any(r.instances or numbers.intersection(r.pixels) for r in part):
             raise UserError(
-                f'{source.root}: of the {len(part)} {split} images none has anything '
-                f'of the classes {", ".join(names)}: training takes images for both '
-                f'train and val'
+                f'{source.root}: none of the {len(part)} {split} images has anything '
+                f'of the classes {", ".join(names)}: training needs such images in '
+                f'both train and val'
             )
 
 
@@ -146,7 +147,7 @@ def fingerprint(source: Source, classes: Sequence[str] | None, seed: int) -> str
         try:
             state = os.stat(file)
         except OSError:
-            continue  # without it, which the check tells of
+            continue  # a missing file, which the check reports
         entry = (file, state.st_size, state.st_mtime_ns)
         digest.update(repr(entry).encode())
     return digest.hexdigest()

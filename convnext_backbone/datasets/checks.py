@@ -27,8 +27,8 @@ def find_faults(
     val = [record for record in records if record.split == 'val']
     for seen, like in near_duplicates(train, val):
         message = (
-            f'looks like {like.image} of the training images: validation would '
-            f'flatter the model; take one of them out'
+            f'is a near-duplicate of the training image {like.image}: validation '
+            f'metrics would be too high; remove one of them'
         )
         faults.append(Fault('warning', 'near-duplicate', str(seen.image), message))
     return sorted(faults, key=lambda fault: fault.level)
@@ -49,7 +49,7 @@ def check_splits(source: Source, records: Sequence[Record]) -> list[Fault]:
         if split == 'test':  # nothing is trained or validated on it
             continue
         if not images[split]:
-            message = f'{name} has no image: fill it, or take the folder or file away'
+            message = f'{name} has no image: add some, or remove the folder or file'
         elif not found[split]:
             message = (
                 f'{name} has {images[split]} images but not one {what}: is this the '
@@ -63,13 +63,13 @@ def check_splits(source: Source, records: Sequence[Record]) -> list[Fault]:
         image = record.image.resolve()
         other = split_of.setdefault(image, record.split)
         if other != record.split:
-            message = f'is in {other} and in {record.split}: take it out of one'
+            message = f'is in {other} and in {record.split}: remove it from one'
             faults.append(Fault('error', 'in-two-splits', str(record.image), message))
     return faults
 
 
 def class_names(source: Source, records: Sequence[Record]) -> tuple[str, ...]:
-    """Return a data set's classes in label order; by name if it does not state one."""
+    """Return a data set's classes in label order, sorted where it states no order."""
     if source.classes is not None:
         return source.classes
     return tuple(sorted({i.category for r in records for i in r.instances}))
@@ -91,7 +91,7 @@ def objects_per_class(
 def check_classes(
     source: Source, records: Sequence[Record], wanted: Sequence[str] | None
 ) -> list[Fault]:
-    """Find classes that are not there, not trained, or not in the order wanted."""
+    """Find classes that are missing, not trained, or not in the order wanted."""
     root = str(source.root)
     names = class_names(source, records)
     faults = []
@@ -103,7 +103,7 @@ def check_classes(
     lower = Counter(name.strip().lower() for name in names)
     for name in names:
         if lower[name.strip().lower()] > 1:
-            message = f'class {name!r} has a twin that differs in case or blanks only'
+            message = f'another class differs from {name!r} in case or blanks only'
             faults.append(Fault('warning', 'similar-classes', root, message, name))
     if wanted is not None:
         faults += _compare(root, names, tuple(wanted))
@@ -117,9 +117,9 @@ def check_classes(
         if in_val:
             kind = 'class-only-in-val'
             message = (
-                f'class {name!r} is {in_val} times in the validation data and never '
-                f'in the training data: it cannot be learned; move images, or leave '
-                f'the class out with --classes'
+                f'class {name!r} occurs {in_val} times in the validation data and '
+                f'never in the training data: it cannot be learned; move images to the '
+                f'training data, or leave the class out of --classes'
             )
         else:
             kind = 'class-without-objects'
@@ -133,8 +133,8 @@ def _compare(root: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> list
     for name in wanted:
         if name not in names:
             message = (
-                f'--classes has {name!r}, which the data has not: it has '
-                f'{", ".join(names)}'
+                f'--classes has {name!r}, which is not a class of the data; its '
+                f'classes are {", ".join(names)}'
             )
             faults.append(Fault('error', 'unknown-class', root, message, name))
     if len(set(wanted)) < len(wanted):
@@ -142,7 +142,7 @@ def _compare(root: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> list
         faults.append(Fault('error', 'unknown-class', root, message))
     left_out = [name for name in names if name not in wanted]
     if left_out:
-        message = f'left out, for --classes does not name them: {", ".join(left_out)}'
+        message = f'--classes leaves out {", ".join(left_out)}: they are not trained'
         faults.append(Fault('warning', 'left-out-class', root, message))
     in_data = [name for name in names if name in wanted]
     if in_data != [name for name in wanted if name in names]:

@@ -1,4 +1,4 @@
-"""Writes a data set in the one form that training reads; the originals stay.
+"""Writes a data set in the form that training reads; the originals stay as they are.
 
 Detection: ``train.json`` and ``val.json`` (COCO). Segmentation: ``train.txt`` and
 ``val.txt``, the images' names, and ``masks/NAME.png`` (ADE20K's numbering: 0 is
@@ -6,22 +6,21 @@ ignored). Images are not copied: names are relative to the data set's folder.
 """
 
 import json
-import multiprocessing
 import os
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
-from tqdm import tqdm
 
+from convnext_backbone.datasets.processes import map_images
 from convnext_backbone.datasets.records import Instance, Item, Record, Source
+from convnext_backbone.foundation.files import write_bytes
+from convnext_backbone.foundation.png import write_png
 
 SPLITS = ('train', 'val')
-_job: tuple[Source, np.ndarray, Path] | None = None  # of a worker process
+CHUNK = 8  # masks a process gets at a time
 
 
 def image_name(source: Source, image: Path) -> str:
@@ -46,6 +45,9 @@ def write_detection(
         records: What was read of it, splits set.
         classes: The classes to keep, in label order.
         out: Folder that receives the files.
+
+    Raises:
+        UserError: They cannot be written.
     """
     masks = use_masks(records)
     numbers = {name: i for i, name in enumerate(classes, start=1)}
@@ -73,11 +75,11 @@ def write_detection(
             'categories': [{'id': i, 'name': name} for name, i in numbers.items()],
         }
         text = json.dumps(content, allow_nan=False)
-        (out / f'{split}.json').write_text(text, encoding='utf-8')
+        write_bytes(out / f'{split}.json', text.encode())
 
 
 def annotation(instance: Instance, image: dict, masks: bool) -> dict:
-    """Return an object as COCO has it; one without a mask gets its box for one."""
+    """Return an object as a COCO annotation, its box as the mask where it has none."""
     x1, y1, x2, y2 = instance.box
     entry = {
         'image_id': image['id'],
@@ -114,31 +116,16 @@ def write_segmentation(
         table[i] = classes.index(name) + 1 if name in classes else 0
     items = {item.image: item for item in source.items}
     wanted = [items[r.image] for r in records if r.split in SPLITS]
-    context = multiprocessing.get_context('fork')
-    bar = dict(total=len(wanted), desc='Converting masks', unit='img', file=sys.stderr)
-    workers = min(len(os.sched_getaffinity(0)), 1 + len(wanted) // 32)
-    job = ((source, table, out),)
-    with ProcessPoolExecutor(workers, context, _start_worker, job) as pool:
-        for _ in tqdm(pool.map(_write_mask, wanted, chunksize=8), **bar):
-            pass
+    write = partial(_write_mask, source, table, out)
+    map_images(write, wanted, 'Converting masks', chunk=CHUNK)
     for split in SPLITS:
         names = [image_name(source, r.image) for r in records if r.split == split]
         text = ''.join(f'{name}\n' for name in names)
-        (out / f'{split}.txt').write_text(text, encoding='utf-8')
+        write_bytes(out / f'{split}.txt', text.encode())
 
 
-def _start_worker(job: tuple[Source, np.ndarray, Path]) -> None:
-    global _job
-    _job = job
-
-
-def _write_mask(item: Item) -> None:
-    source, table, out = _job
+def _write_mask(source: Source, table: np.ndarray, out: Path, item: Item) -> None:
     path = out / 'masks' / f'{image_name(source, item.image)}.png'
-    if path.is_file():
-        return
-    labels, _ = source.read_labels(item)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix('.part')
-    partial.write_bytes(cv2.imencode('.png', table[labels])[1].tobytes())
-    partial.replace(path)
+    if not path.is_file():
+        labels, _ = source.read_labels(item)
+        write_png(path, table[labels])

@@ -1,4 +1,4 @@
-"""Finds images of the validation that training sees too, or nearly."""
+"""Finds near-duplicates among images, by the correlation of their thumbnails."""
 
 from collections.abc import Iterator
 
@@ -6,33 +6,34 @@ import numpy as np
 
 from convnext_backbone.datasets.records import Record
 
-ALIKE = 0.995  # least correlation of two thumbnails
+ALIKE = 0.995  # least correlation of the thumbnails of near-duplicates
 BLOCK = 4096  # images compared at a time
-NEIGHBOURS = 8
-LEVELS = 0.03  # most difference of mean and deviation, of the whole range
-FLAT = 4.0  # standard deviation, grey levels; a flatter picture is like any other
+NEIGHBOURS = 8  # near-duplicates of an image that are kept of each block
+LEVELS = 0.03  # most difference of mean and of deviation, of the grey range
+FLAT = 4.0  # grey levels; images with a lower deviation are all alike
 
 
 def near_duplicates(
     train: list[Record], val: list[Record]
 ) -> Iterator[tuple[Record, Record]]:
-    """Yield (image of val, its like in train), for each image of val that has one.
+    """Yield each image of val that has a near-duplicate in train, and the nearest one.
 
-    Two pictures are alike when their thumbnails are, whatever their size, format and
-    quality: neither a crop nor a mirror image is.
+    Size, format and quality of the images make no difference. Crops and mirror images
+    are not near-duplicates.
     """
     train, val = _structured(train), _structured(val)
     nearest: dict[int, tuple[float, int]] = {}
-    for i, j, score in _alike(val, train):
+    for i, j, score in _near_pairs(val, train):
         nearest[i] = max(nearest.get(i, (0.0, 0)), (score, j))
     for i, (_, j) in sorted(nearest.items()):
         yield val[i], train[j]
 
 
-def group_alike(records: list[Record]) -> list[int]:
-    """Return a number for each image, the same for images that look alike.
+def group_near_duplicates(records: list[Record]) -> list[int]:
+    """Return a number for each image, the same for near-duplicates.
 
-    Neighbours' neighbours are alike too, so that a film is one group.
+    Near-duplicates of near-duplicates belong to the group too, so that the frames of a
+    video are one group.
     """
     parent = {id(record): id(record) for record in records}
 
@@ -43,23 +44,23 @@ def group_alike(records: list[Record]) -> list[int]:
         return key
 
     structured = _structured(records)
-    for i, j, _ in _alike(structured, structured):
+    for i, j, _ in _near_pairs(structured, structured):
         parent[root(id(structured[i]))] = root(id(structured[j]))
     return [root(id(record)) for record in records]
 
 
 def _structured(records: list[Record]) -> list[Record]:
-    """Return the images that are no flat area, which is like any other."""
+    """Return the images that are not almost one flat colour."""
     readable = (r for r in records if r.thumbnail is not None)
     return [r for r in readable if r.thumbnail.std() > FLAT]
 
 
-def _alike(
+def _near_pairs(
     first: list[Record], second: list[Record]
 ) -> Iterator[tuple[int, int, float]]:
-    """Yield the places of two images that are alike, and how much.
+    """Yield the indices of two near-duplicates, and the correlation of the thumbnails.
 
-    Only the nearest few of each block: in a film every image is like every other.
+    Of each block only the nearest few: every frame of a video may resemble every other.
     """
     if not first or not second:
         return

@@ -1,4 +1,4 @@
-"""Checks one picture: it must open, decode to its end, and stand upright."""
+"""Checks one image: it must open, decode to its end, and stand upright."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,36 +16,36 @@ Image.MAX_IMAGE_PIXELS = None  # a large image of one's own is no attack
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What is to know of a picture: see the same names of Record."""
+class ImageInfo:
+    """The size and thumbnail of an image, as in :class:`~.records.Record`."""
 
     width: int
     height: int
     thumbnail: np.ndarray
 
 
-def open_picture(path: Path) -> tuple[Picture | None, list[Fault]]:
-    """Decode a picture, JPEGs at a fraction of their size, which takes less time.
+def check_image(path: Path) -> tuple[ImageInfo | None, list[Fault]]:
+    """Decode an image, JPEGs at a fraction of their size, which takes less time.
 
     Returns:
-        The picture, with the size that training sees (EXIF's orientation is applied
-        when an image is loaded), None if it cannot be read; and what is wrong.
+        The size that training sees (EXIF's orientation is applied when an image is
+        loaded) and the thumbnail, None if it cannot be read; and what is wrong.
     """
     file = str(path)
     try:
         with Image.open(path) as image:
             width, height = image.size
             if image.format not in PLAIN:
-                return _open_as_training(path)
+                return _decode_as_training(path)
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             image.draft('L', (4 * THUMBNAIL, 4 * THUMBNAIL))
             grey = image.convert('F' if image.mode.startswith('I') else 'L')
     except FileNotFoundError:
-        message = 'does not exist: put it there, or take it out of the annotations'
+        message = 'does not exist: put it there, or remove it from the annotations'
         return None, [Fault('error', 'missing-image', file, message)]
     except Exception as error:  # Pillow raises whatever a broken file leads it to
         kind = 'truncated' if 'truncated' in str(error) else 'unreadable'
-        message = f'cannot be decoded ({error}): replace it, or take it out'
+        message = f'cannot be decoded ({error}): replace it, or remove it'
         return None, [Fault('error', f'{kind}-image', file, message)]
     faults = []
     if orientation not in (0, 1):
@@ -61,11 +61,11 @@ def open_picture(path: Path) -> tuple[Picture | None, list[Fault]]:
     pixels = np.asarray(thumbnail, np.float32)
     if grey.mode == 'F':  # 16 bits
         pixels = pixels / 256
-    return Picture(width, height, pixels.clip(0, 255).astype(np.uint8)), faults
+    return ImageInfo(width, height, pixels.clip(0, 255).astype(np.uint8)), faults
 
 
-def _open_as_training(path: Path) -> tuple[Picture | None, list[Fault]]:
-    """Decode a picture with OpenCV, as training does."""
+def _decode_as_training(path: Path) -> tuple[ImageInfo | None, list[Fault]]:
+    """Decode an image with OpenCV, as training does."""
     pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
         message = 'cannot be decoded by OpenCV, which loads images: save it as PNG'
@@ -73,4 +73,4 @@ def _open_as_training(path: Path) -> tuple[Picture | None, list[Fault]]:
     grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     side = (THUMBNAIL, THUMBNAIL)
     thumbnail = cv2.resize(grey, side, interpolation=cv2.INTER_AREA)
-    return Picture(pixels.shape[1], pixels.shape[0], thumbnail), []
+    return ImageInfo(pixels.shape[1], pixels.shape[0], thumbnail), []

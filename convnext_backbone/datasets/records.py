@@ -18,7 +18,7 @@ class Fault:
         kind: Short name of what is wrong, such as 'unreadable-image'.
         file: The file it is in.
         id: Where in the file, such as 'annotation 17' or 'line 3'; '' for all of it.
-        message: What was found, what was expected and how to mend it.
+        message: What was found, what was expected and how to correct it.
     """
 
     level: Literal['error', 'warning']

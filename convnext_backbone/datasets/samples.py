@@ -1,4 +1,4 @@
-"""Chooses images that show what a data set has, and draws them as annotated."""
+"""Chooses images that represent a data set, and draws their annotations."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,14 +15,14 @@ from convnext_backbone.results.drawing import (
     draw_labels,
 )
 
-NAME = 26  # letters of a class's name
+NAME = 26  # letters of a class's name at most
 GOLDEN = 0.618034  # its multiples, without the whole part, are spread evenly
 
 Areas = dict[str, list[float]]  # class -> area of each of its objects, pixels
 
 
 def class_areas(record: Record, source: Source, classes: Sequence[str]) -> Areas:
-    """Return what an image has of the classes; for segmentation one area of each."""
+    """Return the areas of an image's objects; for segmentation one for each class."""
     areas: Areas = {}
     for instance in record.instances:
         if instance.category in classes and not instance.crowd:
@@ -77,7 +77,8 @@ def _in_turn(
 ) -> Iterator[Record]:
     """Yield the images, each once, one of each class in turn.
 
-    Of a class that one is first that has a medium area of it, then areas vary.
+    Of each class the image with the median area comes first; the next ones are spread
+    over all areas.
     """
     having: dict[str, list[int]] = {name: [] for name in classes}
     for i, found in enumerate(areas):

@@ -1,18 +1,14 @@
 """Reads every image of a data set with its annotations, in several processes."""
 
-import multiprocessing
-import os
-import sys
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import numpy as np
-from tqdm import tqdm
 
-from convnext_backbone.datasets.images import open_picture
+from convnext_backbone.datasets.images import check_image
+from convnext_backbone.datasets.processes import map_images
 from convnext_backbone.datasets.records import Fault, Item, Record, Source
 
 CHUNK = 32  # images a process gets at a time
-_source: Source | None = None  # of a worker process
 
 
 def scan(source: Source, workers: int | None = None) -> list[Record]:
@@ -25,26 +21,13 @@ def scan(source: Source, workers: int | None = None) -> list[Record]:
     Returns:
         A record for each of the source's items, in their order.
     """
-    count = len(source.items)
-    workers = workers or len(os.sched_getaffinity(0))
-    bar = dict(total=count, desc='Reading images', unit='img', file=sys.stderr)
-    if workers == 1 or count <= CHUNK:
-        return [read_item(source, item) for item in tqdm(source.items, **bar)]
-    context = multiprocessing.get_context('fork')
-    with ProcessPoolExecutor(workers, context, _start_worker, (source,)) as pool:
-        return list(tqdm(pool.map(_read, range(count), chunksize=CHUNK), **bar))
+    read = partial(read_record, source)
+    return map_images(
+        read, source.items, 'Reading images', chunk=CHUNK, workers=workers
+    )
 
 
-def _start_worker(source: Source) -> None:
-    global _source
-    _source = source
-
-
-def _read(index: int) -> Record:
-    return read_item(_source, _source.items[index])
-
-
-def read_item(source: Source, item: Item) -> Record:
+def read_record(source: Source, item: Item) -> Record:
     """Read one image with its annotations."""
     try:
         str(item.image).encode()
@@ -53,29 +36,39 @@ def read_item(source: Source, item: Item) -> Record:
         message = 'has a name that is not UTF-8: rename it'
         fault = Fault('error', 'bad-name', name, message)
         return Record(item.image, item.split, faults=[fault])
-    picture, faults = open_picture(item.image)
+    image, faults = check_image(item.image)
     record = Record(item.image, item.split, faults=faults)
-    if picture is None:
+    if image is None:
         return record
-    record.width, record.height = picture.width, picture.height
-    record.thumbnail = picture.thumbnail
-    if source.task == 'det':
-        record.instances, faults = source.read(item, picture.width, picture.height)
-        record.faults += faults
-        return record
+    record.width, record.height = image.width, image.height
+    record.thumbnail = image.thumbnail
+    try:
+        if source.task == 'det':
+            record.instances, faults = source.read(item, image.width, image.height)
+            record.faults += faults
+        else:
+            _read_pixels(source, item, record)
+    except OSError as error:
+        message = f'cannot be read ({error.strerror or error}): make it readable'
+        file = str(error.filename or item.image)
+        record.faults.append(Fault('error', 'unreadable-annotation', file, message))
+    return record
+
+
+def _read_pixels(source: Source, item: Item, record: Record) -> None:
+    """Count the pixels of each label in an image's mask."""
     labels, faults = source.read_labels(item)
     record.faults += faults
     if labels is None:
-        return record
-    if labels.shape != (picture.height, picture.width):
+        return
+    if labels.shape != (record.height, record.width):
         height, width = labels.shape
         message = (
-            f'is {width}x{height}, its image {picture.width}x{picture.height} pixels: '
-            f'make them the same'
+            f'has {width}x{height} pixels, its image {record.width}x{record.height}: '
+            f'make them the same size'
         )
         record.faults.append(
             Fault('error', 'size-mismatch', str(item.annotation), message)
         )
     counts = np.bincount(labels.ravel(), minlength=256)
     record.pixels = {int(i): int(counts[i]) for i in np.flatnonzero(counts)}
-    return record

@@ -1,4 +1,4 @@
-"""Divides a data set that has no validation images, seeded and stratified."""
+"""Holds out a stratified validation split where a data set has none."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convnext_backbone.datasets.duplicates import group_alike
+from convnext_backbone.datasets.duplicates import group_near_duplicates
 from convnext_backbone.datasets.records import Record
 
 VAL_SHARE = 0.2
-MAX_VAL = 5000  # images; more of them sharpen no figure
+MAX_VAL = 5000  # images; more of them hardly change a metric
 
 
 @dataclass
 class Group:
-    """Images that look alike, which stay on one side, and the classes in them."""
+    """Near-duplicates, which stay in the same split, and the classes in them."""
 
     records: list[Record]
     classes: set[object]
@@ -25,24 +25,26 @@ def make_splits(records: Sequence[Record], seed: int) -> bool:
     """Set the split of every record where the data set has no 'val' of its own.
 
     One image in five becomes validation, and of each class about one image in five
-    (iterative stratification: Sechidis, Tsoumakas, Vlahavas 2011). Images that look
-    alike stay on one side; no class loses its last training image to the validation;
-    'test' stays as it is.
+    (iterative stratification: Sechidis, Tsoumakas, Vlahavas 2011). Near-duplicates stay
+    in the same split; no class loses its last training image to validation; 'test'
+    stays as it is.
 
     Returns:
-        Whether anything was divided.
+        Whether a validation split was held out.
     """
     if any(record.split == 'val' for record in records):
         return False
     pool = [record for record in records if record.split in ('', 'train')]
     wanted = min(MAX_VAL, max(1, round(VAL_SHARE * len(pool))))
     alike: dict[int, list[Record]] = {}
-    for record, number in zip(pool, group_alike(pool), strict=True):
+    for record, number in zip(pool, group_near_duplicates(pool), strict=True):
         record.split = 'train'
         alike.setdefault(number, []).append(record)
     rng = np.random.default_rng(seed)
     if not _choose([_group(part) for part in alike.values()], wanted, rng):
-        _choose([_group([record]) for record in pool], wanted, rng)  # all are alike
+        _choose(
+            [_group([record]) for record in pool], wanted, rng
+        )  # all are near-duplicates
     return True
 
 
@@ -58,7 +60,7 @@ def _choose(groups: list[Group], wanted: int, rng: np.random.Generator) -> int:
     """Make about ``wanted`` images validation, those of rare classes first.
 
     Returns:
-        How many became that.
+        How many images became validation.
     """
     order = [groups[i] for i in rng.permutation(len(groups))]
     left = Counter(name for group in groups for name in group.classes)
@@ -68,7 +70,9 @@ def _choose(groups: list[Group], wanted: int, rng: np.random.Generator) -> int:
     share = wanted / max(1, sum(len(group.records) for group in groups))
     chosen = 0
     have: Counter[object] = Counter()
-    decided: set[int] = set()  # left by a rarer class, and not taken for a common one
+    decided: set[int] = (
+        set()
+    )  # for a rarer class, and not reconsidered for a common one
 
     def take(group: Group, missing: float) -> None:
         nonlocal chosen
@@ -90,7 +94,7 @@ def _choose(groups: list[Group], wanted: int, rng: np.random.Generator) -> int:
                 take(group, round(share * images[name]) - have[name])
     for group in order:
         take(group, wanted - chosen)
-    if not chosen:  # only large groups: the smallest will do
+    if not chosen:  # only large groups: take the smallest
         for group in sorted(order, key=lambda group: len(group.records)):
             if not chosen:
                 take(group, len(group.records))

@@ -9,7 +9,7 @@ from prettytable import PrettyTable
 from convnext_backbone.datasets.checks import class_names, objects_per_class
 from convnext_backbone.datasets.records import Fault, Record, Source
 
-SMALL, MEDIUM = 32**2, 96**2  # pixels; COCO's limits of an object's area
+SMALL, LARGE = 32, 96  # pixels; COCO's limits of the square root of an object's area
 SHOWN = 5  # faults of a kind that are printed
 
 
@@ -66,15 +66,15 @@ def statistics(source: Source, records: Sequence[Record]) -> dict:
         area = width * height
         result['box_aspect'] = _quartiles(width / height)
         result['areas'] = {
-            'small': int((area < SMALL).sum()),
-            'medium': int(((area >= SMALL) & (area < MEDIUM)).sum()),
-            'large': int((area >= MEDIUM).sum()),
+            'small': int((area < SMALL**2).sum()),
+            'medium': int(((area >= SMALL**2) & (area < LARGE**2)).sum()),
+            'large': int((area >= LARGE**2).sum()),
         }
     return result
 
 
 def _quartiles(values: np.ndarray) -> list[float]:
-    """Return minimum, quartiles and maximum; nothing of nothing."""
+    """Return minimum, quartiles and maximum; an empty list for no values."""
     if not len(values):
         return []
     return [round(float(v), 3) for v in np.percentile(values, (0, 25, 50, 75, 100))]
@@ -147,8 +147,8 @@ def render_faults(faults: Sequence[Fault]) -> str:
             lines.append(f'    {where}: {fault.message}')
         if len(group) > SHOWN:
             lines.append(
-                f'    ... and {len(group) - SHOWN} more, which '
-                f'tools/check_dataset.py --json lists'
+                f'    ... and {len(group) - SHOWN} more, which convnext-backbone '
+                f'check-dataset --json lists'
             )
     errors = sum(fault.level == 'error' for fault in faults)
     lines.append(f'{errors} errors, {len(faults) - errors} warnings')

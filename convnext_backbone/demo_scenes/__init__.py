@@ -7,7 +7,7 @@ pycocotools; no torch.
 """
 
 from convnext_backbone.demo_scenes.demo import demo_scene, make_demo_data
-from convnext_backbone.demo_scenes.preview import contact_sheet
+from convnext_backbone.demo_scenes.preview import preview_sheet
 from convnext_backbone.demo_scenes.scenes import Scene, draw_scene
 from convnext_backbone.demo_scenes.shapes import CLASSES, PALETTE
 
@@ -21,7 +21,7 @@ __all__ = [
     'SEG_CLASSES',
     'SEG_PALETTE',
     'Scene',
-    'contact_sheet',
+    'preview_sheet',
     'demo_scene',
     'draw_scene',
     'make_demo_data',

@@ -22,7 +22,8 @@ import numpy as np
 
 from convnext_backbone.demo_scenes import scenes, writers
 from convnext_backbone.demo_scenes.shapes import CLASSES
-from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.errors import UserError, os_errors_told
+from convnext_backbone.foundation.files import make_folder
 
 GENERATOR_VERSION = 1  # to be raised with every change of what a seed looks like
 
@@ -37,19 +38,19 @@ CONTENTS = {'images', 'annotations', MANIFEST}
 
 
 def demo_scene(split: str, number: int, *, size: int, seed: int) -> scenes.Scene:
-    """Draws one scene of the demo data set, whichever others there are.
+    """Draw one scene of the demo data set, whichever others there are.
 
     Args:
         split: 'train' or 'val'.
-        number: index within the split.
-        size: height and width, pixels.
-        seed: seed of the data set.
+        number: Index within the split.
+        size: Height and width, pixels.
+        seed: Seed of the data set.
 
     Returns:
         The scene.
 
     Raises:
-        UserError: if such a scene cannot be drawn.
+        UserError: If such a scene cannot be drawn.
     """
     rng = np.random.default_rng([seed, list(SPLITS).index(split), number])
     return scenes.draw_scene(rng, size)
@@ -65,26 +66,25 @@ def make_demo_data(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> bool:
-    """Writes the demo data set, all of it or nothing.
+    """Write the demo data set, all of it or nothing.
 
     Args:
-        out_dir: folder to create; the layout is the module's docstring.
-        train: number of training pictures.
-        val: number of validation pictures.
-        size: height and width of the pictures, pixels.
-        seed: same seed, same bytes; a smaller data set is a part of a larger one.
-        overwrite: replace a demo data set that was made from other parameters.
-        progress: called with (pictures written, pictures in all) after each.
+        out_dir: Folder to create; the layout is the module's docstring.
+        train: Number of training pictures.
+        val: Number of validation pictures.
+        size: Height and width of the pictures, pixels.
+        seed: Same seed, same bytes; a smaller data set is a part of a larger one.
+        overwrite: Replace a demo data set that was made from other parameters.
+        progress: Called with (pictures written, pictures in all) after each.
 
     Returns:
         True if the data set was written, False if the folder held the very same
         one already.
 
     Raises:
-        UserError: if a parameter makes no sense.
-        FileExistsError: if the folder holds something else, and `overwrite` was
-            not given or something in it is not ours to remove.
-        OSError: if the data set cannot be written.
+        UserError: If a parameter makes no sense, the data set cannot be written, or
+            the folder holds something else, and `overwrite` was not given or
+            something in it is not ours to remove.
     """
     for name, value, least in (('train', train, 1), ('val', val, 1), ('seed', seed, 0)):
         if value < least:
@@ -99,12 +99,22 @@ def make_demo_data(
         'val': val,
         'classes': list(CLASSES),
     }
-    out_dir = Path(out_dir).resolve()  # a link is to be kept, its target replaced
-    if _is_complete(out_dir, manifest):
-        return False
-    _check_replaceable(out_dir, overwrite)
+    with os_errors_told(f'writing the demo data set {out_dir}'):
+        out_dir = Path(out_dir).resolve()  # a link is to be kept, its target replaced
+        if _is_complete(out_dir, manifest):
+            return False
+        _check_replaceable(out_dir, overwrite)
+        _replace(out_dir, manifest, progress)
+    return True
 
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
+
+def _replace(
+    out_dir: Path,
+    manifest: dict[str, object],
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Write the data set that a manifest describes in place of what is there."""
+    make_folder(out_dir.parent)
     # Beside its destination, for renaming is atomic on one file system only.
     with tempfile.TemporaryDirectory(
         prefix=f'.{out_dir.name}-', dir=out_dir.parent
@@ -114,7 +124,6 @@ def make_demo_data(
         if out_dir.exists():
             out_dir.rename(old)
         new.rename(out_dir)
-    return True
 
 
 def _write(
@@ -122,7 +131,7 @@ def _write(
     manifest: dict[str, object],
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Writes the data set that a manifest describes into a new folder."""
+    """Write the data set that a manifest describes into a new folder."""
     total, done = sum(manifest[split] for split in SPLITS), 0
 
     def draw(split: str) -> Iterator[scenes.Scene]:
@@ -142,7 +151,7 @@ def _write(
 
 
 def _is_complete(root: Path, manifest: dict[str, object]) -> bool:
-    """Whether a folder holds every file of the data set a manifest describes."""
+    """Tell whether a folder holds every file of the data set a manifest describes."""
     try:
         if json.loads((root / MANIFEST).read_text(encoding='utf-8')) != manifest:
             return False
@@ -160,23 +169,23 @@ def _is_complete(root: Path, manifest: dict[str, object]) -> bool:
 
 
 def _check_replaceable(root: Path, overwrite: bool) -> None:
-    """Raises FileExistsError unless a folder may be created or replaced."""
+    """Raise UserError unless a folder may be created or replaced."""
     if not root.exists():
         return
     if not root.is_dir():
-        raise FileExistsError(f'{root} is a file: give a folder to create')
+        raise UserError(f'{root} is a file: give a folder to create')
     found = {path.name for path in root.iterdir()}
     if not found:
         return
     foreign = sorted(found - CONTENTS)
     if foreign or MANIFEST not in found:
         what = f'it holds {foreign[0]!r}' if foreign else f'it has no {MANIFEST}'
-        raise FileExistsError(
+        raise UserError(
             f'{root} is not a demo data set alone ({what}), so it is left as it is: '
             'choose another folder, or empty this one yourself'
         )
     if not overwrite:
-        raise FileExistsError(
+        raise UserError(
             f'{root} holds a demo data set that is incomplete or was made from other '
             'parameters: choose another folder, or overwrite it (--overwrite)'
         )

@@ -18,7 +18,7 @@ def random_colour(
     value: tuple[float, float],
     hue: float | None = None,
 ) -> np.ndarray:
-    """Draws a BGR colour (3,) with bounded saturation and value, near a hue or any."""
+    """Draw a BGR colour (3,) with bounded saturation and value, near a hue or any."""
     hue = rng.random() if hue is None else (hue + rng.normal(0, 0.025)) % 1
     hsv = hue, rng.uniform(*saturation), rng.uniform(*value)
     return np.array(colorsys.hsv_to_rgb(*hsv)[::-1], np.float32)
@@ -27,12 +27,12 @@ def random_colour(
 def random_colour_pair(
     rng: np.random.Generator, surroundings: np.ndarray, hue: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws the two colours of an object so that it stands out.
+    """Draw the two colours of an object so that it stands out.
 
     Args:
-        rng: source of the random numbers.
-        surroundings: mean BGR colour (3,) of what the object will cover.
-        hue: of the first colour, in [0, 1); None for any.
+        rng: Source of the random numbers.
+        surroundings: Mean BGR colour (3,) of what the object will cover.
+        hue: Of the first colour, in [0, 1); None for any.
 
     Returns:
         Two BGR colours (3,), neither close to the surroundings: the last of 20
@@ -95,7 +95,7 @@ def _marble(
 
 
 def _steep(wave: np.ndarray) -> np.ndarray:
-    """Turns a wave around 0 into two levels with a soft edge."""
+    """Turn a wave around 0 into two levels with a soft edge."""
     return np.clip(0.5 + 1.5 * wave, 0, 1)
 
 
@@ -110,14 +110,14 @@ def random_texture(
     radius: float,
     index: int | None = None,
 ) -> np.ndarray:
-    """Draws one of `TEXTURES` with random parameters.
+    """Draw one of `TEXTURES` with random parameters.
 
     Args:
-        rng: source of the random numbers.
-        u: first object coordinate of every pixel, radii, (h, w).
-        v: second object coordinate, (h, w).
-        radius: radius of the object in pixels, which bounds the detail.
-        index: which texture; None for any.
+        rng: Source of the random numbers.
+        u: First object coordinate of every pixel, radii, (h, w).
+        v: Second object coordinate, (h, w).
+        radius: Radius of the object in pixels, which bounds the detail.
+        index: Which texture; None for any.
 
     Returns:
         Blend between the object's two colours, (h, w) in [0, 1].
@@ -130,7 +130,7 @@ def random_texture(
 def _smooth_noise(
     rng: np.random.Generator, shape: tuple[int, int], cells: int
 ) -> np.ndarray:
-    """Random values in about [-0.5, 0.5], smooth over 1 / cells of the picture."""
+    """Draw random values in about [-0.5, 0.5], smooth over 1 / cells of the picture."""
     coarse = rng.random((cells, cells), dtype=np.float32) - 0.5
     return cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
 
@@ -139,14 +139,14 @@ def _smooth_noise(
 
 
 def background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Paints what lies behind the objects and is none of them.
+    """Paint what lies behind the objects and is none of them.
 
     A gradient between muted colours, unevenness, and clutter: thin lines,
     specks and scribbles, all far thinner or smaller than any object.
 
     Args:
-        rng: source of the random numbers.
-        size: height and width, pixels.
+        rng: Source of the random numbers.
+        size: Height and width, pixels.
 
     Returns:
         The picture, (size, size, 3).
@@ -180,7 +180,7 @@ def _line(rng: np.random.Generator, drawing: np.ndarray, colour: tuple) -> None:
 
 
 def _scribble(rng: np.random.Generator, drawing: np.ndarray, colour: tuple) -> None:
-    """Draws something like a line of handwriting."""
+    """Draw something like a line of handwriting."""
     size = len(drawing)
     letters = int(rng.integers(12, 40))
     steps = rng.uniform([0.004, -0.022], [0.016, 0.022], size=(letters, 2)) * size
@@ -209,16 +209,16 @@ def _speck(rng: np.random.Generator, drawing: np.ndarray, colour: tuple) -> None
 
 
 def soften(coverage: np.ndarray, sigma: float) -> np.ndarray:
-    """Blurs a coverage (h, w) with a Gaussian of sigma pixels."""
+    """Blur a coverage (h, w) with a Gaussian of sigma pixels."""
     return cv2.GaussianBlur(coverage, (0, 0), sigmaX=sigma)
 
 
 def relief(coverage: np.ndarray, light: tuple[float, float]) -> np.ndarray:
-    """Brightness of the bevelled edge of a flat object.
+    """Return the brightness of the bevelled edge of a flat object.
 
     Args:
-        coverage: share of every pixel that the object covers, (h, w).
-        light: unit vector (x, y) that points to the light.
+        coverage: Share of every pixel that the object covers, (h, w).
+        light: Unit vector (x, y) that points to the light.
 
     Returns:
         A term (h, w) to add to the object's shading: positive where the edge
@@ -231,11 +231,11 @@ def relief(coverage: np.ndarray, light: tuple[float, float]) -> np.ndarray:
 
 
 def relight(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Exposes a scene: vignette, contrast, brightness, colour cast and noise.
+    """Expose a scene: vignette, contrast, brightness, colour cast and noise.
 
     Args:
-        rng: source of the random numbers.
-        canvas: the scene, (H, W, 3).
+        rng: Source of the random numbers.
+        canvas: The scene, (H, W, 3).
 
     Returns:
         The photograph, uint8 (H, W, 3).

@@ -14,7 +14,7 @@ PAPER = 255
 
 
 def overlay(scene: Scene) -> np.ndarray:
-    """Tints every object of a scene in its class's colour and outlines it.
+    """Tint every object of a scene in its class's colour and outline it.
 
     Returns:
         The picture, uint8 (H, W, 3), BGR.
@@ -34,12 +34,12 @@ def overlay(scene: Scene) -> np.ndarray:
     return picture
 
 
-def contact_sheet(scenes: Sequence[Scene], columns: int = 4) -> np.ndarray:
-    """Lays out scenes, each above its annotation, over a legend of the classes.
+def preview_sheet(scenes: Sequence[Scene], columns: int = 4) -> np.ndarray:
+    """Lay out scenes, each above its annotation, over a legend of the classes.
 
     Args:
-        scenes: scenes of one size; a multiple of `columns` leaves no blanks.
-        columns: pictures a row.
+        scenes: Scenes of one size; a multiple of `columns` leaves no blanks.
+        columns: Pictures a row.
 
     Returns:
         The sheet, uint8 (H, W, 3), BGR.
@@ -66,7 +66,7 @@ def contact_sheet(scenes: Sequence[Scene], columns: int = 4) -> np.ndarray:
 
 
 def _draw_legend(strip: np.ndarray) -> None:
-    """Writes the classes in their colours into a blank strip (h, w, 3)."""
+    """Write the classes in their colours into a blank strip (h, w, 3)."""
     height, width = strip.shape[:2]
     cell = (width - GAP) // len(CLASSES)
     for label, name in enumerate(CLASSES):

@@ -21,8 +21,8 @@ from convnext_backbone.foundation.errors import UserError
 
 OBJECTS = (3, 5)  # fewest and most objects of a scene
 DIAMETERS = (0.2, 0.45)  # of an object, in picture sizes
-# As of things in the world, most of a class look alike, and the rest tell only by
-# their shape: the share of objects with the colour and the texture of their class.
+# The share of objects with the colour and the texture of their class. The others are
+# recognised by their shape alone.
 TYPICAL_SHARE = 0.95
 MIN_VISIBLE_SHARE = 0.4  # of an object's whole area, occluded or cut off
 MIN_VISIBLE_AREA = 60  # pixels
@@ -35,8 +35,8 @@ class Scene:
 
     Attributes:
         image: uint8 (H, W, 3), BGR.
-        labels: class of every object, index into `CLASSES`, int64 (N,).
-        masks: visible pixels of every object, bool (N, H, W); no pixel belongs
+        labels: Class of every object, index into `CLASSES`, int64 (N,).
+        masks: Visible pixels of every object, bool (N, H, W); no pixel belongs
             to two objects.
     """
 
@@ -46,18 +46,18 @@ class Scene:
 
 
 def draw_scene(rng: np.random.Generator, size: int) -> Scene:
-    """Draws one scene.
+    """Draw one scene.
 
     Args:
-        rng: source of the random numbers; the only thing the scene depends on
+        rng: Source of the random numbers; the only thing the scene depends on
             besides its size.
-        size: height and width of the picture, pixels.
+        size: Height and width of the picture, pixels.
 
     Returns:
         The scene.
 
     Raises:
-        UserError: if the size lies outside `SIZES`.
+        UserError: If the size lies outside `SIZES`.
     """
     check_size(size)
     silhouettes, masks = place_objects(rng, size)
@@ -73,7 +73,7 @@ def draw_scene(rng: np.random.Generator, size: int) -> Scene:
 
 
 def check_size(size: int) -> None:
-    """Raises UserError if scenes of a size in pixels cannot be drawn."""
+    """Raise UserError if scenes of a size in pixels cannot be drawn."""
     if not SIZES[0] <= size <= SIZES[1]:
         raise UserError(
             f'size={size}: demo scenes are {SIZES[0]} to {SIZES[1]} pixels a side'
@@ -83,15 +83,15 @@ def check_size(size: int) -> None:
 def place_objects(
     rng: np.random.Generator, size: int
 ) -> tuple[list[Silhouette], np.ndarray]:
-    """Chooses objects, back to front, that all stay recognisable.
+    """Choose objects, back to front, that all stay recognisable.
 
     A candidate that would leave an earlier object, or be left itself, with too
     little to see is rejected: there is no object in the picture that is not
     annotated, and none that nobody could name.
 
     Args:
-        rng: source of the random numbers.
-        size: height and width of the picture, pixels.
+        rng: Source of the random numbers.
+        size: Height and width of the picture, pixels.
 
     Returns:
         The silhouettes and their visible pixels, bool (N, size, size).
@@ -132,7 +132,7 @@ def _cast_shadow(
     silhouette: Silhouette,
     light: tuple[float, float],
 ) -> None:
-    """Darkens the canvas beside an object, away from the light."""
+    """Darken the canvas beside an object, away from the light."""
     size = len(canvas)
     length = rng.uniform(0.008, 0.03) * size
     corner = tuple(
@@ -152,7 +152,7 @@ def _paint(
     silhouette: Silhouette,
     light: tuple[float, float],
 ) -> None:
-    """Paints an object over the canvas."""
+    """Paint an object over the canvas."""
     picture, window = _overlap(silhouette, silhouette.corner, len(canvas))
     coverage = silhouette.coverage[window]
     covered = canvas[picture]
@@ -185,7 +185,7 @@ def _paint(
 def _overlap(
     silhouette: Silhouette, corner: tuple[int, int], size: int
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where a silhouette with its window at a corner (x, y) meets the picture.
+    """Find where a silhouette with its window at a corner (x, y) meets the picture.
 
     Returns:
         Slices (rows, columns) of the picture, and the same pixels' slices of

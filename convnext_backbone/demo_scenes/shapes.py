@@ -15,20 +15,20 @@ SUPERSAMPLING = 4  # sub-pixels per pixel and axis, for smooth edges
 
 
 def _regular(corners: int, radius: float = 1.0) -> np.ndarray:
-    """Corners of a regular polygon around the origin, (corners, 2)."""
+    """Return the corners of a regular polygon around the origin, (corners, 2)."""
     angles = 2 * math.pi * np.arange(corners) / corners
     return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def _star(points: int, inner: float) -> np.ndarray:
-    """A star with its tips on the unit circle, (2 * points, 2)."""
+    """Return a star with its tips on the unit circle, (2 * points, 2)."""
     star = _regular(2 * points)
     star[1::2] *= inner
     return star
 
 
 def _cross(arm: float) -> np.ndarray:
-    """A plus sign inside the unit circle whose arms are 2 * arm wide, (12, 2)."""
+    """Return a plus sign in the unit circle whose arms are 2 * arm wide, (12, 2)."""
     tip = math.sqrt(1 - arm**2)
     corner = np.array([[tip, -arm], [tip, arm], [arm, arm]])
     turn = np.array([[0, 1], [-1, 0]])  # a quarter turn, applied from the right
@@ -60,7 +60,7 @@ PALETTE: tuple[tuple[int, int, int], ...] = (
 
 
 def class_hue(label: int) -> float:
-    """The hue in [0, 1) that most objects of a class have, that of `PALETTE`."""
+    """Return the hue in [0, 1) that most objects of a class have, that of `PALETTE`."""
     return colorsys.rgb_to_hsv(*(v / 255 for v in PALETTE[label]))[0]
 
 
@@ -69,14 +69,14 @@ class Silhouette:
     """One object as it lies in the picture plane, before anything occludes it.
 
     Attributes:
-        label: index into `CLASSES`.
-        coverage: share of every pixel that the object covers, float32 (h, w) in
+        label: Index into `CLASSES`.
+        coverage: Share of every pixel that the object covers, float32 (h, w) in
             [0, 1], over the object's whole extent, which may reach outside the
             picture.
-        corner: picture coordinates (x, y) of pixel (0, 0) of `coverage`, pixels.
-        centre: picture coordinates (x, y) of the object's centre, pixels.
-        radius: half the nominal diameter, pixels.
-        angle: rotation of the object's own axes, radians.
+        corner: Picture coordinates (x, y) of pixel (0, 0) of `coverage`, pixels.
+        centre: Picture coordinates (x, y) of the object's centre, pixels.
+        radius: Half the nominal diameter, pixels.
+        angle: Rotation of the object's own axes, radians.
     """
 
     label: int
@@ -93,12 +93,12 @@ def random_silhouette(
     diameter: float,
     centre: tuple[float, float],
 ) -> Silhouette:
-    """Rotates, stretches and tilts the outline of a class at random.
+    """Rotate, stretch and tilt the outline of a class at random.
 
     Args:
-        rng: source of the random numbers.
-        label: index into `CLASSES`.
-        diameter: size before stretching, pixels.
+        rng: Source of the random numbers.
+        label: Index into `CLASSES`.
+        diameter: Size before stretching, pixels.
         centre: (x, y), pixels.
 
     Returns:
@@ -121,10 +121,10 @@ def random_silhouette(
 
 
 def rasterize(outlines: list[np.ndarray]) -> tuple[np.ndarray, tuple[int, int]]:
-    """Draws closed outlines, filled by the even-odd rule.
+    """Draw closed outlines, filled by the even-odd rule.
 
     Args:
-        outlines: arrays (P, 2) of corners (x, y) in pixels; pixel (i, j) spans
+        outlines: Arrays (P, 2) of corners (x, y) in pixels; pixel (i, j) spans
             i to i + 1 and j to j + 1.
 
     Returns:
@@ -153,6 +153,6 @@ def rasterize(outlines: list[np.ndarray]) -> tuple[np.ndarray, tuple[int, int]]:
 
 
 def _rotation(angle: float) -> np.ndarray:
-    """The matrix (2, 2) that turns column vectors by an angle in radians."""
+    """Return the matrix (2, 2) that turns column vectors by an angle in radians."""
     cos, sin = math.cos(angle), math.sin(angle)
     return np.array([[cos, -sin], [sin, cos]])

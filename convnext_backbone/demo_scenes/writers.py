@@ -4,34 +4,20 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from convnext_backbone.demo_scenes.scenes import Scene
 from convnext_backbone.demo_scenes.shapes import CLASSES
+from convnext_backbone.foundation.files import write_bytes
+from convnext_backbone.foundation.png import write_png
 
 BACKGROUND = 1  # in index PNGs; 0 is left to pixels that nobody labelled
-
-
-def write_png(path: Path, image: np.ndarray) -> None:
-    """Writes a picture without loss.
-
-    Args:
-        path: the file to write.
-        image: uint8 (H, W, 3) in BGR, or (H, W).
-
-    Raises:
-        OSError: if the file cannot be written.
-    """
-    # Not cv2.imwrite, which tells neither why it failed nor, at times, that.
-    encoded, data = cv2.imencode('.png', image, [cv2.IMWRITE_PNG_COMPRESSION, 3])
-    assert encoded
-    path.write_bytes(data.tobytes())
+PNG_LEVEL = 3  # of compression; the bytes of a data set depend on it
 
 
 def index_map(scene: Scene) -> np.ndarray:
-    """Class of every pixel, numbered as in ADE20K's index PNGs.
+    """Return the class of every pixel, numbered as in ADE20K's index PNGs.
 
     Returns:
         uint8 (H, W): 1 for the background, 2 + i for class i of `CLASSES`. With
@@ -47,15 +33,15 @@ def index_map(scene: Scene) -> np.ndarray:
 def coco_annotations(
     scene: Scene, image_id: int, first_id: int
 ) -> list[dict[str, object]]:
-    """The objects of a scene as COCO annotations.
+    """Return the objects of a scene as COCO annotations.
 
     Masks are compressed run lengths, since polygons cannot have holes. Boxes
     (x, y, w, h) are the tightest around the visible pixels.
 
     Args:
-        scene: the scene.
-        image_id: its id in the json.
-        first_id: id of its first annotation; the others follow.
+        scene: The scene.
+        image_id: Its id in the json.
+        first_id: Id of its first annotation; the others follow.
 
     Returns:
         One annotation an object.
@@ -83,27 +69,25 @@ def coco_annotations(
 def write_split(
     root: Path, subset: str, json_name: str, scenes: Iterable[Scene]
 ) -> None:
-    """Writes one split of a data set: pictures, index PNGs and a COCO json.
+    """Write one split of a data set: pictures, index PNGs and a COCO json.
 
     Args:
-        root: folder of the data set. The pictures go to ``images/SUBSET``, the
+        root: Folder of the data set. The pictures go to ``images/SUBSET``, the
             index PNGs of the same names to ``annotations/SUBSET``.
         subset: ADE20K's name of the split, ``training`` or ``validation``.
-        json_name: name of the COCO json in ``annotations``.
-        scenes: what to write; drawn one by one, so that a generator serves.
+        json_name: Name of the COCO json in ``annotations``.
+        scenes: What to write; drawn one by one, so that a generator serves.
 
     Raises:
-        OSError: if something cannot be written.
+        UserError: If something cannot be written.
     """
     image_dir, index_dir = root / 'images' / subset, root / 'annotations' / subset
-    image_dir.mkdir(parents=True)
-    index_dir.mkdir(parents=True)
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
     for number, scene in enumerate(scenes):
         name = image_name(number)
-        write_png(image_dir / name, scene.image)
-        write_png(index_dir / name, index_map(scene))
+        write_png(image_dir / name, scene.image, PNG_LEVEL)
+        write_png(index_dir / name, index_map(scene), PNG_LEVEL)
         height, width = scene.image.shape[:2]
         image_id = number + 1
         images.append(
@@ -118,15 +102,15 @@ def write_coco(
     images: Sequence[dict[str, object]],
     annotations: Sequence[dict[str, object]],
 ) -> None:
-    """Writes a COCO json, one record a line.
+    """Write a COCO json, one record a line.
 
     Args:
-        path: the file to write.
+        path: The file to write.
         images: COCO's image records.
         annotations: COCO's annotation records.
 
     Raises:
-        OSError: if the file cannot be written.
+        UserError: If the file cannot be written.
     """
     categories = [{'id': i, 'name': c} for i, c in enumerate(CLASSES, start=1)]
     tables = {
@@ -138,9 +122,9 @@ def write_coco(
         f'"{table}": [\n' + ',\n'.join(json.dumps(r) for r in records) + '\n]'
         for table, records in tables.items()
     )
-    path.write_text('{' + text + '}\n', encoding='utf-8')
+    write_bytes(path, ('{' + text + '}\n').encode())
 
 
 def image_name(number: int) -> str:
-    """File name of the picture with a number, counted from 0, in its split."""
+    """Return the file name of a split's picture with a number, counted from 0."""
     return f'{number:05d}.png'

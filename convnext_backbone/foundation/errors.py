@@ -28,8 +28,10 @@ def os_errors_told(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f'{doing}: {error.strerror or error}{_path(error)}') from error
-
-
-def _path(error: OSError) -> str:
-    return f' ({error.filename})' if error.filename else ''
+        # An error from another process has its traceback as text, the reason last.
+        reason = error.strerror or (str(error).strip() or repr(error)).splitlines()[-1]
+        where = '' if error.filename is None else str(error.filename)
+        named = not where or doing.endswith(f' {where}')
+        raise UserError(
+            f'{doing}: {reason}' + ('' if named else f' ({where})')
+        ) from error

@@ -4,7 +4,25 @@ import json
 import math
 from pathlib import Path
 
-from convnext_backbone.foundation.errors import os_errors_told
+from convnext_backbone.foundation.errors import UserError, os_errors_told
+from convnext_backbone.foundation.files import write_bytes
+
+
+def read_json(path: str | Path) -> object:
+    """Read a JSON file that the project wrote itself.
+
+    Raises:
+        UserError: The file cannot be read, or is damaged.
+    """
+    with os_errors_told(f'reading {path}'):
+        content = Path(path).read_bytes()
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f'{path} is not valid JSON ({error}): restore the damaged file, or remove '
+            f'it'
+        ) from error
 
 
 def write_json(path: str | Path, content: object) -> None:
@@ -16,13 +34,8 @@ def write_json(path: str | Path, content: object) -> None:
     Raises:
         UserError: The file cannot be written.
     """
-    path = Path(path)
-    partial = path.with_name(path.name + '.part')
     text = json.dumps(_plain(content), indent=1, allow_nan=False)
-    with os_errors_told(f'writing {path}'):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text + '\n', encoding='utf-8')
-        partial.replace(path)
+    write_bytes(path, f'{text}\n'.encode())
 
 
 def _plain(content: object) -> object:

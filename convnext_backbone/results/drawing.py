@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-MIN_SIDE = 448  # pixels; smaller pictures are enlarged, or labels would hide them
-IGNORED = 255  # mmseg's label of pixels that do not count
+MIN_SIDE = 448  # pixels; in smaller pictures labels would hide the objects
+IGNORED = 255  # mmseg's label of ignored pixels
 GAP = 8
-MOST_NAMES = 30  # in a picture: more of them would hide it
+MOST_NAMES = 30  # in a picture; more of them would hide the objects
 PAPER = 255
+TEXT_SCALE = 0.4
+FONT = (cv2.FONT_HERSHEY_SIMPLEX, TEXT_SCALE)
+PADDING = 2  # pixels around a name
 
 Palette = Sequence[tuple[int, int, int]]  # RGB of each class
 
@@ -29,7 +32,7 @@ def draw_sample(
         sample: A data sample's ``to_dict()``, in the pixels of the image.
         which: 'pred' or 'gt'.
         classes: Class names in label order.
-        palette: RGB of each class; None takes one of ours.
+        palette: RGB of each class; None takes :func:`default_palette`.
         score_thr: Least score of an instance to draw.
 
     Returns:
@@ -123,15 +126,30 @@ def paint_instances(
         outlines = sv.PolygonAnnotator(colours, thickness=thickness)
         picture = outlines.annotate(picture, found)
     if names and len(names) <= MOST_NAMES:
+        anchors = _anchors(boxes, names, picture.shape)
+        labelled = sv.Detections(xyxy=anchors, class_id=found.class_id)
         ink = [sv.Color.BLACK if sum(c) > 380 else sv.Color.WHITE for c in palette]
         labeller = sv.LabelAnnotator(
             colours,
             text_color=sv.ColorPalette(ink),
-            text_scale=0.4,
-            text_padding=2,
+            text_scale=TEXT_SCALE,
+            text_padding=PADDING,
         )
-        picture = labeller.annotate(picture, found, list(names))
+        picture = labeller.annotate(picture, labelled, list(names))
     return picture
+
+
+def _anchors(
+    boxes: np.ndarray, names: Sequence[str], shape: tuple[int, ...]
+) -> np.ndarray:
+    """Shift boxes (N, 4) so that the names above their left corners are not cut off."""
+    sizes = [cv2.getTextSize(name, *FONT, 1)[0] for name in names]
+    width, height = np.array(sizes, float).T + 2 * PADDING
+    anchors = boxes.astype(float)
+    anchors[:, 0] = anchors[:, 0].clip(0, np.maximum(0, shape[1] - width))
+    anchors[:, 1] = np.maximum(anchors[:, 1], height)
+    anchors[:, 2:] = np.maximum(anchors[:, 2:], anchors[:, :2])
+    return anchors
 
 
 def draw_labels(
@@ -151,7 +169,7 @@ def draw_labels(
     y = 6
     for label in np.unique(labels[known]):
         name = classes[label]
-        (width, height), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
+        (width, height), _ = cv2.getTextSize(name, *FONT, 1)
         colour = tuple(int(v) for v in table[label])
         cv2.rectangle(picture, (6, y), (16 + width, y + height + 8), colour, -1)
         ink = (0, 0, 0) if sum(colour) > 380 else (255, 255, 255)
@@ -159,8 +177,7 @@ def draw_labels(
             picture,
             name,
             (11, y + height + 4),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            0.4,
+            *FONT,
             ink,
             1,
             cv2.LINE_AA,

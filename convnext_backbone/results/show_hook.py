@@ -9,6 +9,8 @@ from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 
+from convnext_backbone.foundation.files import make_folder
+from convnext_backbone.foundation.png import write_png
 from convnext_backbone.registry import HOOKS
 from convnext_backbone.results import drawing
 
@@ -23,6 +25,9 @@ class ShowResultsHook(Hook):
         out_dir: Receives ``images/``, one PNG for each image, and, at the end,
             ``contact_sheet.png``, which shows images spread over the data set.
         score_thr: Least score of an instance to draw.
+
+    Raises:
+        UserError: During the test run, when ``out_dir`` cannot be written.
     """
 
     def __init__(self, out_dir: str, score_thr: float = 0.3) -> None:
@@ -32,7 +37,7 @@ class ShowResultsHook(Hook):
 
     def before_test(self, runner) -> None:
         """Choose the images of the contact sheet."""
-        (self.out_dir / 'images').mkdir(parents=True, exist_ok=True)
+        make_folder(self.out_dir / 'images')
         total = len(runner.test_dataloader.sampler)  # of this process
         count = min(SHEET_PAIRS, total)
         self.chosen = {round(i * (total - 1) / max(1, count - 1)) for i in range(count)}
@@ -62,7 +67,7 @@ class ShowResultsHook(Hook):
                 for which in ('gt', 'pred')
             ]
             name = Path(sample['img_path']).name + '.png'  # a.jpg and a.png may both be
-            cv2.imwrite(str(self.out_dir / 'images' / name), cv2.hconcat(pair))
+            write_png(self.out_dir / 'images' / name, cv2.hconcat(pair))
             if self.seen in self.chosen and is_main_process():
                 self.sheet.append(pair)
             self.seen += 1
@@ -73,5 +78,5 @@ class ShowResultsHook(Hook):
         rows = [sum(self.sheet[i : i + 2], []) for i in range(0, len(self.sheet), 2)]
         sheet = drawing.contact_sheet(rows, ('ground truth', 'prediction'))
         path = self.out_dir / 'contact_sheet.png'
-        cv2.imwrite(str(path), sheet)
+        write_png(path, sheet)
         MMLogger.get_current_instance().info(f'Contact sheet written to {path}')

@@ -1,4 +1,4 @@
-"""Draws what a data set's pipeline hands to the model, beside what it was made of."""
+"""Draws images beside the augmented samples that a pipeline makes of them."""
 
 import copy
 from collections.abc import Sequence
@@ -16,7 +16,11 @@ from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
 from convnext_backbone.config.parts import iter_datasets
-from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.errors import UserError, os_errors_told
+from convnext_backbone.foundation.files import check_writable
+from convnext_backbone.foundation.png import write_png
+from convnext_backbone.openmmlab.building import building
+from convnext_backbone.openmmlab.compat import original_index
 from convnext_backbone.results.drawing import (
     GAP,
     IGNORED,
@@ -40,11 +44,11 @@ class Cell(NamedTuple):
 
     picture: np.ndarray
     caption: str
-    objects: int  # for segmentation the classes that are left
+    objects: int  # their number; for segmentation that of the classes in the sample
 
 
-class Source(NamedTuple):
-    """Where an index of a data set leads to, below all wrappers."""
+class Origin(NamedTuple):
+    """The innermost data set that an index leads to, and the index there."""
 
     dataset: Dataset
     index: int
@@ -64,19 +68,20 @@ def browse(
         seed: Of the augmentation.
 
     Raises:
-        UserError: ``out`` is no PNG, ``count`` is not positive, the config has no
-            such data, it is empty, or the pipeline fails on an image.
+        UserError: ``out`` is no PNG or cannot be written, ``count`` is not positive,
+            the config has no such data, it is empty or cannot be read, or the
+            pipeline fails on an image.
     """
     if out.suffix.lower() != '.png':
         raise UserError(f'--out {out}: expected a file that ends in .png')
     if count < 1:
         raise UserError(f'--count {count}: expected at least 1')
+    check_writable(out)
     logger = MMLogger.get_instance('browse', logger_name='mmengine')
     dataset = build_dataset(cfg, split)
     set_random_seed(seed)
     rows = [draw_row(dataset, index) for index in choose(dataset, count)]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(cv2.imencode('.png', lay_out(rows))[1].tobytes())
+    write_png(out, lay_out(rows))
     empty = sum(not cell.objects for row in rows for cell in row[1:])
     if empty:
         logger.warning(
@@ -90,7 +95,8 @@ def build_dataset(cfg: Config, split: str) -> Dataset:
     """Build the data set of a split with its wrappers and pipelines.
 
     Raises:
-        UserError: The config has no such data set, or it is empty.
+        UserError: The config has no such data set, its options are wrong, or it is
+            empty or cannot be read.
     """
     loader = cfg.get(f'{split}_dataloader')
     if not loader:
@@ -106,41 +112,52 @@ def build_dataset(cfg: Config, split: str) -> Dataset:
     leaves = list(iter_datasets(loader))
     for leaf in leaves:
         leaf['serialize_data'] = False  # fails without images
-    dataset = DATASETS.build(loader['dataset'])
-    dataset.full_init()
-    if not len(dataset):
-        where = [leaf.get('ann_file') or leaf.get('data_root') for leaf in leaves]
+    places = [leaf.get('ann_file') or leaf.get('data_root') for leaf in leaves]
+    places = ', '.join(map(str, places))
+    try:
+        with (
+            building(cfg.filename),
+            os_errors_told(f'reading the {split} data {places}'),
+        ):
+            dataset = DATASETS.build(loader['dataset'])
+            dataset.full_init()
+    except UserError:
+        raise
+    except (AssertionError, KeyError, ValueError) as error:
         raise UserError(
-            f'{split} data: no image is left of {", ".join(map(str, where))}: give '
-            f'images with objects of the classes, or set filter_cfg=None in the data '
-            f'set'
+            f'the annotations {places} of the {split} data cannot be read: '
+            f'{type(error).__name__}: {error}: export or download them again'
+        ) from error
+    if not len(dataset):
+        raise UserError(
+            f'{split} data: no image is left of {places}: give images with objects of '
+            f'the classes, or set filter_cfg=None in the data set'
         )
     return dataset
 
 
-def locate(dataset: Dataset, index: int) -> Source:
+def locate(dataset: Dataset, index: int) -> Origin:
     """Find the innermost data set and the index there of a sample."""
     steps = []
     while True:
         pipeline = getattr(dataset, 'pipeline', [])
         steps = [*getattr(pipeline, 'transforms', pipeline), *steps]
         if hasattr(dataset, 'datasets'):
-            which, index = dataset._get_ori_dataset_idx(index)
+            which, index = original_index(dataset, index)
             dataset = dataset.datasets[which]
         elif hasattr(dataset, 'dataset'):
-            if hasattr(dataset, '_get_ori_dataset_idx'):
-                index = dataset._get_ori_dataset_idx(index)
+            index = original_index(dataset, index)
             dataset = dataset.dataset
         else:
-            return Source(dataset, index, steps)
+            return Origin(dataset, index, steps)
 
 
 def choose(dataset: Dataset, count: int) -> list[int]:
     """Choose indices that lead to different images, spread over the data set."""
     first: dict[tuple[int, int], int] = {}
     for index in range(len(dataset)):
-        source = locate(dataset, index)
-        first.setdefault((id(source.dataset), source.index), index)
+        origin = locate(dataset, index)
+        first.setdefault((id(origin.dataset), origin.index), index)
     indices = list(first.values())
     count = min(count, len(indices))
     spread = np.linspace(0, len(indices) - 1, count).round().astype(int)
@@ -153,16 +170,16 @@ def draw_row(dataset: Dataset, index: int) -> list[Cell]:
     Raises:
         UserError: The pipeline fails or packs nothing, or classes have no names.
     """
-    source = locate(dataset, index)
-    info = source.dataset.get_data_info(source.index)
+    origin = locate(dataset, index)
+    info = origin.dataset.get_data_info(origin.index)
     path = info['img_path']
-    meta = source.dataset.metainfo
+    meta = origin.dataset.metainfo
     if not meta.get('classes'):
         raise UserError(
             f'the data set of {path} has no class names: set metainfo=dict('
             f'classes=(...)) in it'
         )
-    names = [type(step).__name__ for step in source.steps]
+    names = [type(step).__name__ for step in origin.steps]
     if not any(name.startswith('Pack') for name in names):
         raise UserError(
             f'the pipeline for {path} is {", ".join(names)}: end it with '
@@ -170,20 +187,20 @@ def draw_row(dataset: Dataset, index: int) -> list[Cell]:
         )
     try:
         original = info
-        for step in source.steps:
+        for step in origin.steps:
             if type(step).__name__.startswith(('Load', 'Pack')):
                 original = step(original)
         samples = [dataset[index] for _ in range(SAMPLES)]
-    except Exception as error:  # transforms are the user's: anything may come
+    except Exception as error:  # the user's own transforms may raise anything
         raise UserError(
             f'the pipeline fails on {path}: {type(error).__name__}: {error}'
         ) from error
-    cells = [draw_sample(original, meta, name=Path(path).name)]
+    cells = [draw_cell(original, meta, name=Path(path).name)]
     for sample in samples:
         # A data set takes another image in place of one that the pipeline rejects.
         taken = sample['data_samples'].metainfo.get('img_path', path)
         name = '' if taken == path else Path(taken).name
-        cells.append(draw_sample(sample, meta, name, loads_after_resize(names)))
+        cells.append(draw_cell(sample, meta, name, loads_after_resize(names)))
     return cells
 
 
@@ -194,7 +211,7 @@ def loads_after_resize(steps: Sequence[str]) -> bool:
     return bool(resizes and loads) and resizes[0] < loads[-1]
 
 
-def draw_sample(
+def draw_cell(
     sample: dict, meta: dict, name: str = '', in_original: bool = False
 ) -> Cell:
     """Draw one sample as PackDetInputs or PackSegInputs returns it.

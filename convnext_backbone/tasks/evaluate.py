@@ -6,7 +6,8 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from convnext_backbone import checkpoints
-from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.errors import UserError, os_errors_told
+from convnext_backbone.foundation.files import check_writable, make_folder
 from convnext_backbone.foundation.json_files import write_json
 from convnext_backbone.openmmlab.runner import TestRunner
 from convnext_backbone.tasks.tta import add_tta
@@ -33,7 +34,9 @@ def test(
         The metrics, which are also written to ``metrics.json`` in the work dir.
 
     Raises:
-        UserError: ``out`` has another suffix, or the checkpoint does not fit.
+        UserError: ``out`` has another suffix, the checkpoint does not fit, an image
+            or annotation file cannot be read, or ``out`` or ``show_dir`` cannot be
+            written.
     """
     checkpoints.fetch(checkpoint)  # a missing one is told before all else
     cfg.load_from, cfg.resume = None, False
@@ -47,13 +50,16 @@ def test(
             metric['classwise'] = True
     if out is not None:
         evaluators.append(dump_config(out, cfg.get('default_scope')))
+        check_writable(out)
     cfg.test_evaluator = evaluators
     if show_dir is not None:
+        make_folder(show_dir)
         hook = dict(type='convnext_backbone.ShowResultsHook', out_dir=show_dir)
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
     runner = TestRunner.from_cfg(cfg)
     checkpoints.load(runner.model, checkpoint, strict=True)
-    metrics = runner.test()
+    with os_errors_told('evaluating'):
+        metrics = runner.test()
     if is_main_process():
         path = Path(cfg.work_dir, 'metrics.json')
         content = {'config': cfg.filename, 'checkpoint': checkpoint, 'metrics': metrics}

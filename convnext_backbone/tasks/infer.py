@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -17,12 +18,14 @@ from torch import nn, no_grad
 
 from convnext_backbone import checkpoints
 from convnext_backbone.config.parts import iter_datasets
+from convnext_backbone.datasets.formats.layout import IMAGE_SUFFIXES
 from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.files import check_writable, walk
 from convnext_backbone.foundation.json_files import write_json
+from convnext_backbone.foundation.png import write_png
+from convnext_backbone.openmmlab.building import building
 from convnext_backbone.results import drawing
 from convnext_backbone.results.predictions import to_json
-
-SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
 
 
 def infer(
@@ -46,11 +49,13 @@ def infer(
         The images that could not be read; each was reported in the log.
 
     Raises:
-        UserError: An input does not exist, a folder holds no image, or the
-            checkpoint does not fit the config.
+        UserError: An input does not exist, a folder holds no image, the checkpoint
+            does not fit the config, or ``out_dir`` cannot be written.
     """
     checkpoints.fetch(checkpoint)  # a missing one is told before all else
     jobs = plan_outputs(find_images(inputs), Path(out_dir))
+    result = Path(out_dir, 'predictions.json')
+    check_writable(result)
     logger = MMLogger.get_instance('infer', logger_name='mmengine')
     model = build_model(cfg, checkpoint)
     pipeline = build_pipeline(cfg)
@@ -59,8 +64,7 @@ def infer(
     try:
         for path, target in track_iter_progress(jobs):
             try:
-                with Image.open(path) as picture:
-                    picture.load()  # finds what is cut short, which OpenCV fills up
+                image = read_image(path)
                 sample = predict(model, pipeline, str(path))
             except (OSError, ValueError, cv2.error) as error:
                 failed.append(str(path))
@@ -68,19 +72,30 @@ def infer(
                 continue
             predictions.append(to_json(sample, meta['classes']))
             drawn = drawing.draw_sample(
-                cv2.imread(str(path)),
-                sample,
-                'pred',
-                meta['classes'],
-                meta.get('palette'),
-                score_thr,
+                image, sample, 'pred', meta['classes'], meta.get('palette'), score_thr
             )
-            target.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(target), drawn)
+            write_png(target, drawn)
     finally:
-        write_json(Path(out_dir, 'predictions.json'), predictions)
+        write_json(result, predictions)
     logger.info(f'{len(predictions)} images predicted, see {out_dir}')
     return failed
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read an image with OpenCV, uint8 (H, W, 3) in BGR, upright.
+
+    Raises:
+        UserError: It cannot be decoded, or not to its end, which OpenCV would fill up.
+    """
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except Exception as error:  # Pillow raises whatever a broken file leads it to
+        raise UserError(f'it cannot be decoded ({error})') from error
+    image = cv2.imread(str(path))
+    if image is None:
+        raise UserError('it cannot be decoded by OpenCV: save it as PNG')
+    return image
 
 
 def plan_outputs(
@@ -130,10 +145,10 @@ def find_images(inputs: Iterable[str]) -> Iterator[tuple[Path, Path]]:
         if path.is_file():
             yield path, Path(path.name)
         elif path.is_dir():
-            found = sorted(p for p in path.rglob('*') if p.suffix.lower() in SUFFIXES)
+            found = sorted(p for p in walk(path) if p.suffix.lower() in IMAGE_SUFFIXES)
             if not found:
                 raise UserError(
-                    f'{path} holds no image ({", ".join(sorted(SUFFIXES))})'
+                    f'{path} holds no image ({", ".join(sorted(IMAGE_SUFFIXES))})'
                 )
             yield from ((p, p.relative_to(path)) for p in found)
         else:
@@ -143,7 +158,8 @@ def find_images(inputs: Iterable[str]) -> Iterator[tuple[Path, Path]]:
 def build_model(cfg: Config, checkpoint: str) -> nn.Module:
     """Build a config's model in eval mode with a checkpoint's weights and classes."""
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    with building(cfg.filename):
+        model = revert_sync_batchnorm(MODELS.build(cfg.model))
     meta = checkpoints.load(model, checkpoint, strict=True).dataset_meta
     if meta is None:  # a bare state dict: the config's own classes
         dataset = next(iter_datasets(cfg.test_dataloader))
@@ -156,7 +172,7 @@ def build_pipeline(cfg: Config) -> Compose:
     """Build the test pipeline without the steps that need annotations.
 
     Raises:
-        UserError: The config has no test data.
+        UserError: The config has no test data, or a wrong step in its pipeline.
     """
     dataset = next(iter_datasets(cfg.get('test_dataloader')), None)
     if dataset is None:
@@ -164,7 +180,9 @@ def build_pipeline(cfg: Config) -> Compose:
             f'{cfg.filename} has no test_dataloader: the pipeline of its data set says '
             f'how images are read'
         )
-    return Compose([s for s in dataset['pipeline'] if 'Annotations' not in s['type']])
+    steps = [step for step in dataset['pipeline'] if 'Annotations' not in step['type']]
+    with building(cfg.filename):
+        return Compose(steps)
 
 
 def predict(model: nn.Module, pipeline: Compose, path: str) -> dict:

@@ -1,7 +1,6 @@
 """``run.json`` in the folder of each run: the command, how long, how much memory."""
 
 import contextlib
-import json
 import resource
 import shlex
 import sys
@@ -13,9 +12,10 @@ import torch
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 
-from convnext_backbone.foundation.json_files import write_json
+from convnext_backbone.foundation.json_files import read_json, write_json
 
 NAME = 'run.json'
+PROGRAM = 'convnext-backbone'
 
 
 @contextlib.contextmanager
@@ -32,7 +32,7 @@ def recorded(folder: str | Path, seed: int | None) -> Iterator[None]:
     """
     path, started = Path(folder, NAME), datetime.now()
     entry = {
-        'command': shlex.join(['python', *sys.argv]),
+        'command': _command(),
         'started': started.isoformat(timespec='seconds'),
         'finished': None,
         'seconds': None,
@@ -51,6 +51,14 @@ def recorded(folder: str | Path, seed: int | None) -> Iterator[None]:
         write_json(path, entry)
 
 
+def _command() -> str:
+    """Return the command line of this process."""
+    program, *arguments = sys.argv
+    if Path(program).name == PROGRAM:  # a script that pip wrote
+        return shlex.join([PROGRAM, *arguments])
+    return shlex.join(['python', program, *arguments])
+
+
 def _peak_memory() -> float:
     """Return the peak memory in MiB."""
     if torch.cuda.is_available():
@@ -59,6 +67,10 @@ def _peak_memory() -> float:
 
 
 def last_run(work_dir: str | Path) -> dict:
-    """Return the record of the latest run in a work dir, empty if there is none."""
+    """Return the record of the latest run in a work dir, empty if there is none.
+
+    Raises:
+        UserError: The record cannot be read, or is damaged.
+    """
     files = sorted(Path(work_dir).glob(f'*/{NAME}'))
-    return json.loads(files[-1].read_text(encoding='utf-8')) if files else {}
+    return read_json(files[-1]) if files else {}

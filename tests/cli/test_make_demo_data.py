@@ -4,9 +4,10 @@ import sys
 
 import cv2
 import pytest
+from support.commands import tool
 from support.paths import ROOT
 
-from convnext_backbone.demo_scenes import contact_sheet, demo_scene
+from convnext_backbone.demo_scenes import demo_scene, preview_sheet
 
 
 def run(*args, cwd):
@@ -30,7 +31,7 @@ def test_writes_once_and_shows_progress(tmp_path):
     assert len(list((tmp_path / 'data/demo/images/training').iterdir())) == 3
     scenes = [demo_scene('train', k, size=96, seed=0) for k in range(3)]
     sheet = cv2.imread(str(tmp_path / 'out/sheet.png'))
-    assert (sheet == contact_sheet(scenes)).all()
+    assert (sheet == preview_sheet(scenes)).all()
 
     second = run(*SMALL, cwd=tmp_path)
     assert second.returncode == 0
@@ -53,3 +54,27 @@ def test_a_wrong_request_is_one_message(tmp_path, args, message):
     assert message in failed.stderr
     assert len(failed.stderr.strip().splitlines()) == 1
     assert [p.name for p in tmp_path.iterdir()] == ['mine.txt']
+
+
+@pytest.mark.parametrize(
+    ('argv', 'message'),
+    [
+        (['file/data'], 'creating the folder {}/file: Not a directory'),
+        (['file'], '{}/file is a file: give a folder to create'),
+        (
+            ['data', '--preview', '{}/file/a.png'],
+            'writing {}/file/a.png: Not a directory ({}/file)',
+        ),
+        (['data', '--preview', '{}/data'], 'writing {}/data: Is a directory'),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told(
+    tmp_path, monkeypatch, capsys, argv, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'file').write_text('mine')
+    argv = [arg.replace('{}', str(tmp_path)) for arg in argv]
+    assert tool('make-demo-data', *argv, *SMALL) == 1
+    told = message.replace('{}', str(tmp_path))
+    assert capsys.readouterr().err.splitlines()[-1] == f'error: {told}'
+    assert (tmp_path / 'file').read_text() == 'mine'

@@ -52,15 +52,15 @@ def test_number_in_a_name_is_no_colour(tmp_path):
         (
             'classes.txt',
             'road\nsky\nroad\n',
-            "line 3: the name 'road' is that of line 1",
+            "line 3: the name 'road' is already used in line 1",
         ),
         ('classes.txt', 'a 1 2 3\nb 1 2 3\n', r'line 2: the colour \(1, 2, 3\)'),
-        ('classes.txt', 'a 1 2 256\n', "line 1: '1 2 256' is no colour"),
-        ('classes.txt', 'a 1 -2 3\n', "line 1: '1 -2 3' is no colour"),
-        ('classes.txt', 'a 0.1 0.2 0.3\n', 'is no colour'),
+        ('classes.txt', 'a 1 2 256\n', "line 1: '1 2 256' is not a colour"),
+        ('classes.txt', 'a 1 -2 3\n', "line 1: '1 -2 3' is not a colour"),
+        ('classes.txt', 'a 0.1 0.2 0.3\n', 'is not a colour'),
         ('classes.txt', 'a 1 2 3\nb\n', 'line 2: some classes have a colour'),
         ('classes.txt', 'a 1 2 3\n,4,5,6\n', 'line 2: there is no name'),
-        ('labelmap.txt', 'a:1,2::\n', "line 1: '1 2' is no colour"),
+        ('labelmap.txt', 'a:1,2::\n', "line 1: '1 2' is not a colour"),
         ('class_dict.csv', 'a,1,2,3\n', 'line 1: the header has no column name'),
         ('class_dict.csv', 'name,r,g,b\na,1,2\n', 'line 2'),
         ('class_dict.csv', '', 'the header has no column'),
@@ -76,7 +76,7 @@ def test_faulty_file(tmp_path, name, text, message):
 
 def test_no_text(tmp_path):
     (tmp_path / 'classes.txt').write_bytes(b'stra\xdfe\n')
-    with pytest.raises(ValueError, match='no UTF-8'):
+    with pytest.raises(ValueError, match='not UTF-8'):
         read_class_file(tmp_path / 'classes.txt')
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from convnext_backbone.datasets.duplicates import near_duplicates
-from convnext_backbone.datasets.images import open_picture
+from convnext_backbone.datasets.images import check_image
 from convnext_backbone.datasets.records import Record
 
 
@@ -22,7 +22,7 @@ def kinds(faults):
 @pytest.mark.parametrize('name', ['a.png', 'a.jpg', 'a.webp', 'a.bmp', 'a.tif'])
 def test_reads_a_whole_picture(tmp_path, name):
     picture(0).save(tmp_path / name)
-    found, faults = open_picture(tmp_path / name)
+    found, faults = check_image(tmp_path / name)
     assert not faults
     assert (found.width, found.height) == (80, 60)
     expected = np.asarray(picture(0).convert('L').resize((16, 16)), int)
@@ -37,7 +37,7 @@ def test_reads_other_modes(tmp_path, mode):
         image = Image.fromarray(grey)
     file = tmp_path / ('a.tif' if mode == 'CMYK' else 'a.png')
     (image if mode == 'I;16' else image.convert(mode)).save(file)
-    found, faults = open_picture(file)
+    found, faults = check_image(file)
     assert not faults
     assert found.thumbnail.std() > 10
 
@@ -47,7 +47,7 @@ def test_finds_a_truncated_picture(tmp_path, suffix):
     file = tmp_path / f'a.{suffix}'
     picture(0, (400, 300)).save(file)
     file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
-    found, faults = open_picture(file)
+    found, faults = check_image(file)
     assert found is None
     assert kinds(faults) == [('error', 'truncated-image')]
     assert faults[0].file == str(file)
@@ -56,13 +56,13 @@ def test_finds_a_truncated_picture(tmp_path, suffix):
 def test_finds_what_is_no_picture(tmp_path):
     file = tmp_path / 'a.png'
     file.write_text('not a picture')
-    assert kinds(open_picture(file)[1]) == [('error', 'unreadable-image')]
+    assert kinds(check_image(file)[1]) == [('error', 'unreadable-image')]
     file.write_bytes(b'')
-    assert kinds(open_picture(file)[1]) == [('error', 'unreadable-image')]
+    assert kinds(check_image(file)[1]) == [('error', 'unreadable-image')]
 
 
 def test_finds_a_missing_picture(tmp_path):
-    assert kinds(open_picture(tmp_path / 'a.png')[1]) == [('error', 'missing-image')]
+    assert kinds(check_image(tmp_path / 'a.png')[1]) == [('error', 'missing-image')]
 
 
 def test_turned_pictures_have_the_size_that_training_sees(tmp_path):
@@ -70,7 +70,7 @@ def test_turned_pictures_have_the_size_that_training_sees(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     picture(0).save(file, exif=exif)
-    found, faults = open_picture(file)
+    found, faults = check_image(file)
     assert kinds(faults) == [('warning', 'exif-rotation')]
     assert cv2.imread(str(file)).shape[:2] == (found.height, found.width) == (80, 60)
 

@@ -274,7 +274,7 @@ def test_numbers_of_many_masks_are_kept(tmp_path, monkeypatch):
         write_mask(paths[-1], np.full((4, 4), 10 * i, np.uint8))
     assert set(mask_numbers.find_numbers(paths, ())) == {0, 10, 20, 30, 40}
     with monkeypatch.context() as patch:
-        patch.setattr(mask_numbers, '_in_parallel', None)
+        patch.setattr(mask_numbers, 'map_images', None)
         assert set(mask_numbers.find_numbers(paths, ())) == {0, 10, 20, 30, 40}
     write_mask(paths[4], np.full((8, 8), 7, np.uint8))
     assert set(mask_numbers.find_numbers(paths, ())) == {0, 7, 10, 20, 30}

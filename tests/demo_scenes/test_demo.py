@@ -16,6 +16,7 @@ from convnext_backbone.demo_scenes import (
     demo_scene,
     make_demo_data,
 )
+from convnext_backbone.foundation.errors import UserError
 
 SMALL = {'train': 5, 'val': 3, 'size': 96}
 
@@ -107,7 +108,7 @@ def test_a_second_run_does_nothing(root):
 def test_other_parameters_need_overwrite(tmp_path):
     make_demo_data(tmp_path / 'set', train=2, val=1, size=96)
     before = hashes(tmp_path / 'set')
-    with pytest.raises(FileExistsError, match='other parameters.*--overwrite'):
+    with pytest.raises(UserError, match='other parameters.*--overwrite'):
         make_demo_data(tmp_path / 'set', train=1, val=1, size=96)
     assert hashes(tmp_path / 'set') == before
     assert make_demo_data(tmp_path / 'set', train=1, val=1, size=96, overwrite=True)
@@ -119,7 +120,7 @@ def test_an_incomplete_data_set_is_noticed(tmp_path):
     make_demo_data(tmp_path / 'set', train=2, val=1, size=96)
     before = hashes(tmp_path / 'set')
     (tmp_path / 'set/annotations/training/00001.png').unlink()
-    with pytest.raises(FileExistsError, match='incomplete'):
+    with pytest.raises(UserError, match='incomplete'):
         make_demo_data(tmp_path / 'set', train=2, val=1, size=96)
     make_demo_data(tmp_path / 'set', train=2, val=1, size=96, overwrite=True)
     assert hashes(tmp_path / 'set') == before
@@ -129,19 +130,19 @@ def test_an_incomplete_data_set_is_noticed(tmp_path):
 def test_the_files_of_others_are_never_removed(tmp_path, overwrite):
     for name, content in (('thesis.txt', 'mine'), ('dataset.json', '{}')):
         (tmp_path / name).write_text(content)
-    with pytest.raises(FileExistsError, match="holds 'thesis.txt'"):
+    with pytest.raises(UserError, match="holds 'thesis.txt'"):
         make_demo_data(tmp_path, **SMALL, overwrite=overwrite)
     (tmp_path / 'images').mkdir()
     (tmp_path / 'thesis.txt').unlink()
     (tmp_path / 'dataset.json').unlink()
-    with pytest.raises(FileExistsError, match='has no dataset.json'):
+    with pytest.raises(UserError, match='has no dataset.json'):
         make_demo_data(tmp_path, **SMALL, overwrite=overwrite)
     assert [p.name for p in tmp_path.iterdir()] == ['images']
 
 
 def test_a_file_in_the_way(tmp_path):
     (tmp_path / 'set').write_text('mine')
-    with pytest.raises(FileExistsError, match='is a file'):
+    with pytest.raises(UserError, match='is a file'):
         make_demo_data(tmp_path / 'set', **SMALL, overwrite=True)
 
 

@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 
-from convnext_backbone.demo_scenes import PALETTE, contact_sheet, draw_scene, preview
+from convnext_backbone.demo_scenes import PALETTE, draw_scene, preview, preview_sheet
 
 
 def drawn(count):
@@ -23,7 +23,7 @@ def test_overlay_tints_objects_in_the_colour_of_their_class():
 
 def test_contact_sheet_holds_every_scene_and_its_overlay():
     scenes = drawn(5)
-    sheet = contact_sheet(scenes, columns=2)
+    sheet = preview_sheet(scenes, columns=2)
     gap, step = preview.GAP, 100 + preview.GAP
     assert sheet.shape == (6 * step + gap + preview.LEGEND, 2 * step + gap, 3)
     for number, scene in enumerate(scenes):

@@ -68,8 +68,3 @@ def test_index_pngs_agree_with_the_masks_pixel_by_pixel(root, drawn):
         for ann in coco.loadAnns(coco.getAnnIds(image_id)):
             expected[coco.annToMask(ann) > 0] = ann['category_id'] + 1
         np.testing.assert_array_equal(index, expected)
-
-
-def test_a_missing_folder_is_an_error(tmp_path):
-    with pytest.raises(OSError):
-        writers.write_png(tmp_path / 'none/x.png', np.zeros((4, 4), np.uint8))

@@ -13,8 +13,9 @@ from mmengine.structures import BaseDataElement, PixelData
 from support.commands import tool
 
 from convnext_backbone.config.loading import read_config, set_data_root
+from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.results.drawing import GAP
-from convnext_backbone.tasks.browse import browse
+from convnext_backbone.tasks import browse
 
 tool = functools.partial(tool, 'browse_dataset')
 DET = 'det/cascade_convnext_atto_demo'
@@ -140,7 +141,7 @@ def test_labels_of_original_pixels_leave_the_padding_alone():
     data.gt_sem_seg = PixelData(data=torch.zeros(1, 50, 100, dtype=torch.long))
     sample = dict(inputs=torch.full((3, 200, 200), 128), data_samples=data)
     meta = dict(classes=('thing',), palette=[(255, 0, 0)])
-    picture = browse.draw_sample(sample, meta, in_original=True).picture
+    picture = browse.draw_cell(sample, meta, in_original=True).picture
     tinted = (picture != 128).any(axis=2)
     half = browse.FIT[1] // 2
     assert tinted[:half].all()
@@ -203,7 +204,7 @@ def test_samples_without_objects_are_counted(tmp_path, capsys):
         type='FilterAnnotations', min_gt_bbox_wh=(100, 1), keep_empty=False, by_box=True
     )
     cfg = config(boxes_dataset(tmp_path, *LOAD, drop, PACK))
-    browse(cfg, 'train', tmp_path / 'a.png')
+    browse.browse(cfg, 'train', tmp_path / 'a.png')
     said = ''.join(capsys.readouterr())
     assert '3 of the 6 augmented samples drawn are left without any object' in said
     assert said.count('WARNING') == 1
@@ -262,7 +263,7 @@ def test_pictures_keep_their_proportions():
     rows = []
     for width, height in ((1000, 100), (100, 1000), (1200, 900), (8, 6)):
         sample = dict(inputs=torch.zeros(3, height, width), data_samples=data)
-        cell = browse.draw_sample(sample, dict(classes=('a',)), name='long' * 20)
+        cell = browse.draw_cell(sample, dict(classes=('a',)), name='long' * 20)
         shape = cell.picture.shape
         assert shape[1] <= browse.FIT[0]
         assert shape[0] <= browse.FIT[1]
@@ -295,7 +296,7 @@ def test_an_unknown_split_is_refused(demo, tmp_path, capsys):
     write_boxes(tmp_path, [(20, 30, 40, 50)])
     cfg = config(boxes_dataset(tmp_path, *LOAD, PACK))
     with pytest.raises(ValueError, match='no val_dataloader: .* as one of train$'):
-        browse(cfg, 'val', tmp_path / 'a.png')
+        browse.browse(cfg, 'val', tmp_path / 'a.png')
 
 
 @pytest.mark.parametrize('times', [0, 2])
@@ -307,7 +308,7 @@ def test_data_without_images_is_one_message(tmp_path, times):
         dataset = dict(type='RepeatDataset', times=times, dataset=dataset)
     message = r'train data: no image is left of boxes\.json'
     with pytest.raises(ValueError, match=message):
-        browse(config(dataset), 'train', tmp_path / 'a.png')
+        browse.browse(config(dataset), 'train', tmp_path / 'a.png')
 
 
 def test_what_a_user_gets_wrong_is_one_message(demo, tmp_path, capsys):
@@ -325,6 +326,24 @@ def test_what_a_user_gets_wrong_is_one_message(demo, tmp_path, capsys):
     assert "keyword argument 'probability'" in error(
         '--out', tmp_path / 'a.png', *options
     )
+    (tmp_path / 'folder.png').mkdir()
+    told = error('--out', tmp_path / 'folder.png')
+    assert told.endswith(f'error: writing {tmp_path}/folder.png: Is a directory\n')
+
+
+def test_annotations_that_cannot_be_read_are_one_message(tmp_path):
+    write_boxes(tmp_path, [(20, 30, 40, 50)])
+    cfg = config(boxes_dataset(tmp_path, *LOAD, PACK))
+    file = tmp_path / 'boxes.json'
+    file.write_text('{"images": [')
+    message = r'the annotations boxes\.json of the train data .* JSONDecodeError: '
+    with pytest.raises(UserError, match=message):
+        browse.browse(cfg, 'train', tmp_path / 'a.png')
+    file.unlink()
+    file.mkdir()
+    message = rf'reading the train data boxes\.json: Is a directory \({file}\)$'
+    with pytest.raises(UserError, match=message):
+        browse.browse(cfg, 'train', tmp_path / 'a.png')
 
 
 @pytest.mark.parametrize(
@@ -341,7 +360,7 @@ def test_a_useless_pipeline_is_one_message(tmp_path, steps, message):
     write_boxes(tmp_path, [(20, 30, 40, 50)])
     cfg = config(dict(boxes_dataset(tmp_path, *steps), max_refetch=3))
     with pytest.raises(ValueError, match=message):
-        browse(cfg, 'train', tmp_path / 'a.png')
+        browse.browse(cfg, 'train', tmp_path / 'a.png')
 
 
 def test_a_broken_image_is_named(tmp_path):
@@ -349,4 +368,4 @@ def test_a_broken_image_is_named(tmp_path):
     (tmp_path / '0.png').write_bytes(b'no image')
     cfg = config(boxes_dataset(tmp_path, *LOAD, PACK))
     with pytest.raises(ValueError, match=r'the pipeline fails on .*/0\.png'):
-        browse(cfg, 'train', tmp_path / 'a.png')
+        browse.browse(cfg, 'train', tmp_path / 'a.png')

@@ -192,12 +192,12 @@ def test_a_conversion_that_broke_off_is_finished(demo, monkeypatch, own_cache):
     source = find_source(demo, task='seg')
     write, done = convert._write_mask, []
 
-    def killed(item):
+    def killed(*job):
         if len(done) == 4:
             raise KeyboardInterrupt
-        done.append(write(item))
+        done.append(write(*job))
 
-    monkeypatch.setattr(convert, 'ProcessPoolExecutor', InProcess)
+    monkeypatch.setattr(convert, 'CHUNK', 99)  # in this process
     monkeypatch.setattr(convert, '_write_mask', killed)
     with pytest.raises(KeyboardInterrupt):
         cache.prepare(source, None, seed=0)
@@ -212,22 +212,6 @@ def test_a_conversion_that_broke_off_is_finished(demo, monkeypatch, own_cache):
     assert masks.items() <= tree(folder).items()
     assert len(list(folder.rglob('*.png'))) == 9
     assert not cache.prepare(source, None, seed=0).news
-
-
-class InProcess:
-    """A process pool that is none."""
-
-    def __init__(self, workers, context, start, arguments):
-        start(*arguments)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def map(self, function, items, chunksize):
-        return map(function, items)
 
 
 def test_changed_data_is_converted_anew(demo, tmp_path):

@@ -1,8 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from support.commands import DET, tool
 
-from convnext_backbone.tasks.infer import find_images, plan_outputs
+from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.tasks.infer import find_images, plan_outputs, read_image
 
 
 def touch(*paths: Path) -> None:
@@ -45,3 +49,37 @@ def test_what_does_not_exist_is_told(tmp_path):
     (tmp_path / 'empty').mkdir()
     with pytest.raises(ValueError, match='holds no image'):
         list(find_images([str(tmp_path / 'empty')]))
+
+
+@pytest.mark.parametrize(
+    ('file', 'message'),
+    [
+        ('text.png', 'cannot be decoded (cannot identify image file'),
+        ('cut.png', 'cannot be decoded (image file is truncated'),
+        ('icon.ico', 'cannot be decoded by OpenCV: save it as PNG'),
+        ('missing.png', 'cannot be decoded ([Errno 2] No such file'),
+    ],
+)
+def test_an_image_that_cannot_be_read_is_told(tmp_path, file, message):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / 'icon.ico')
+    Image.fromarray(noise).save(tmp_path / 'whole.png')
+    assert np.array_equal(read_image(tmp_path / 'whole.png')[..., ::-1], noise)
+    whole = (tmp_path / 'whole.png').read_bytes()
+    (tmp_path / 'cut.png').write_bytes(whole[: len(whole) // 2])
+    (tmp_path / 'text.png').write_text('no image')
+    with pytest.raises(UserError) as told:
+        read_image(tmp_path / file)
+    assert message in str(told.value)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(
+    in_root, tmp_path, capsys
+):
+    touch(tmp_path / 'a.jpg', tmp_path / 'file', tmp_path / 'a.pth')
+    out = tmp_path / 'file' / 'out'
+    argv = ['infer', DET, tmp_path / 'a.pth', tmp_path / 'a.jpg', '--out-dir', out]
+    assert tool(*argv) == 1
+    assert capsys.readouterr().err == (
+        f'error: writing {out}/predictions.json: Not a directory ({out})\n'
+    )

@@ -1,20 +1,30 @@
 """Recognises the format of a data set.
 
-=====================  ======================================================
-``coco.py``            the four formats of detection data; ``per_image.py`` has what
-``voc.py``             three of them share, ``boxes.py`` what all of them do
-``yolo.py``
-``labelme.py``
-``ade20k.py``          the three layouts of segmentation data; ``mask_pairs.py`` puts
-``voc_masks.py``       images and masks together, ``class_files.py`` and
-``masks.py``           ``mask_numbers.py`` find the classes, ``mask_legend.py`` says
-                       what numbers and colours mean, ``mask_files.py`` reads masks
-``coco_tables.py``     what a COCO json's tables must be, ``coco_segmentation.py``
-                       its masks; ``yolo_config.py`` reads data.yaml
-``layout.py``          image files, and folders named for splits
-=====================  ======================================================
+========================  ===================================================
+``coco.py``               detection, one json for each split
+``coco_tables.py``        what the tables of such a json must be
+``coco_segmentation.py``  what its polygons and RLEs must be
+``voc.py``                detection, one xml for each image
+``yolo.py``               detection, one text file for each image
+``yolo_config.py``        its data.yaml
+``labelme.py``            detection, one json for each image
+``per_image.py``          what the three formats with a file for each image share
+``boxes.py``              checks a box, for all four formats
+
+``ade20k.py``             segmentation in the layout of ADE20K
+``voc_masks.py``          segmentation in the layout of VOC
+``masks.py``              segmentation, any other pair of folders
+``mask_pairs.py``         pairs images with their masks
+``mask_files.py``         reads masks
+``mask_numbers.py``       finds the numbers that occur in masks
+``mask_legend.py``        what numbers and colours in masks stand for
+``class_files.py``        reads files of class names
+
+``layout.py``             image files, and folders named for splits
+========================  ===================================================
 """
 
+import os
 from pathlib import Path
 
 from convnext_backbone.datasets.formats import (
@@ -27,9 +37,10 @@ from convnext_backbone.datasets.formats import (
     yolo,
 )
 from convnext_backbone.datasets.records import Source
-from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.errors import UserError, os_errors_told
 
-# Name -> task, and the module whose find() knows it. Of a task, the first wins.
+# Name -> task, and the module whose find() recognises it. Of each task, the first one
+# that recognises a data set is taken.
 FORMATS = {
     'coco': ('det', coco),
     'voc': ('det', voc),
@@ -60,41 +71,62 @@ def find_source(
         task: 'det' or 'seg', for data that serves both.
 
     Raises:
-        UserError: There is nothing, or nothing of a known format, or more than one.
+        UserError: There is nothing, or nothing of a known format, or more than one,
+            or a file or folder cannot be read.
     """
-    root = Path(path).expanduser().resolve()
-    if not root.exists():
-        raise UserError(f'{path} does not exist: give the folder of a data set')
+    with os_errors_told(f'reading the data set {path}'):
+        # Path.expanduser and Path.resolve raise RuntimeError: for an unknown user, and
+        # for links in a circle, which do not exist.
+        root = Path(os.path.expanduser(path))
+        if not root.exists():
+            raise UserError(f'{path} does not exist: give the folder of a data set')
+        root = root.resolve()
     if format is not None:
-        kind, module = FORMATS[format]
-        if task not in (None, kind):
-            raise UserError(
-                f'--format {format} is for {_task(kind)} data, {_task(task)} is wanted'
-            )
-        source = module.find(root)
-        if source is None:
-            raise UserError(f'{path} is not of the format {format}:\n{LAYOUTS}')
-        return source
-    found: dict[str, Source] = {}
-    broken: list[UserError] = []
-    for kind, module in FORMATS.values():
-        if task in (None, kind) and kind not in found:
-            try:
-                source = module.find(root)
-            except UserError as error:
-                broken.append(error)
-                continue
-            if source is not None:
-                found[kind] = source
+        return _find_as(format, path, root, task)
+    found, errors = _find_all(path, root, task)
     if len(found) > 1:
         names = ' and '.join(f'{_task(k)} ({s.format})' for k, s in found.items())
         raise UserError(f'{path} serves {names}: choose with --task det or --task seg')
     if found:
         return next(iter(found.values()))
-    if broken:
-        raise broken[0]
+    if errors:
+        raise errors[0]
     wanted = f'{_task(task)} data' if task else 'data'
     raise UserError(f'{path} holds no {wanted} of a known format:\n{LAYOUTS}')
+
+
+def _find_as(format: str, path: str | Path, root: Path, task: str | None) -> Source:
+    """Read the layout of a data set whose format is given."""
+    kind, module = FORMATS[format]
+    if task not in (None, kind):
+        raise UserError(
+            f'--format {format} is for {_task(kind)} data, {_task(task)} is wanted'
+        )
+    with os_errors_told(f'reading the data set {path}'):
+        source = module.find(root)
+    if source is None:
+        raise UserError(f'{path} is not of the format {format}:\n{LAYOUTS}')
+    return source
+
+
+def _find_all(
+    path: str | Path, root: Path, task: str | None
+) -> tuple[dict[str, Source], list[UserError]]:
+    """Try every format; return what was recognised for each task, and the errors."""
+    found: dict[str, Source] = {}
+    errors: list[UserError] = []
+    for kind, module in FORMATS.values():
+        if task not in (None, kind) or kind in found:
+            continue
+        try:
+            with os_errors_told(f'reading the data set {path}'):
+                source = module.find(root)
+        except UserError as error:
+            errors.append(error)
+            continue
+        if source is not None:
+            found[kind] = source
+    return found, errors
 
 
 def _task(task: str) -> str:

@@ -10,7 +10,7 @@ from convnext_backbone.datasets.formats.class_files import (
 from convnext_backbone.datasets.formats.layout import folder_named
 from convnext_backbone.datasets.formats.mask_files import mask_source
 from convnext_backbone.datasets.formats.mask_legend import (
-    IGNORED,
+    IGNORED_NUMBER,
     Legend,
     legend_of_numbers,
     make_legend,
@@ -21,7 +21,7 @@ from convnext_backbone.datasets.formats.mask_pairs import (
     holds_masks,
     pair,
     splits_of,
-    unread_folders,
+    unread_images,
 )
 from convnext_backbone.datasets.records import Fault, Item, Source
 
@@ -59,7 +59,7 @@ def find(root: Path) -> Source | None:
         root,
         items,
         legend,
-        faults + unread_folders(folders[0]) + more,
+        faults + unread_images(folders[0]) + more,
         splits_of(parts),
     )
 
@@ -70,10 +70,10 @@ def _legend(root: Path, items: list[Item]) -> tuple[Legend, list[Fault]]:
         entries = read_class_file(class_file)
         first = 0 if entries[0].ignored else 1
         numbers = range(first, first + len(entries))
-        return make_legend(entries, numbers, str(class_file), (0, IGNORED)), []
+        return make_legend(entries, numbers, str(class_file), (0, IGNORED_NUMBER)), []
     own = (root / OBJECTS).is_file()
     found = set() if own else find_numbers([i.annotation for i in items], ())
-    if own or max(set(found) - {IGNORED}, default=0) == COUNT:
+    if own or max(set(found) - {IGNORED_NUMBER}, default=0) == COUNT:
         return _ade20k(root, own)
     return legend_of_numbers(root, found, first=1)
 
@@ -88,7 +88,7 @@ def _ade20k(root: Path, own: bool) -> tuple[Legend, list[Fault]]:
         )
     ]
     numbers = range(1, COUNT + 1)
-    legend = make_legend(entries, numbers, "ADE20K's classes", (0, IGNORED))
+    legend = make_legend(entries, numbers, "ADE20K's classes", (0, IGNORED_NUMBER))
     if own:
         return legend, []
     message = (

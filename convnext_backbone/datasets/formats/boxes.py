@@ -4,8 +4,8 @@ import math
 
 from convnext_backbone.datasets.records import Fault, Instance
 
-ZERO = 1e-3  # pixels; a narrower box is none
-SLACK = 1.0  # pixels that a box may reach out of its image without a word
+ZERO = 1e-3  # pixels; a narrower box has no area
+SLACK = 1.0  # pixels that a box may extend beyond its image without a warning
 
 
 def check_box(
@@ -42,7 +42,7 @@ def check_box(
         return None, fault('error', 'box-outside', message)
     faults = []
     if max(-x1, -y1, x2 - width, y2 - height) > SLACK:
-        message = f'reaches out of its image of {width}x{height} pixels: it is clipped'
+        message = f'extends beyond its image of {width}x{height} pixels: it is clipped'
         faults = fault('warning', 'box-outside', message)
     instance.box = (max(x1, 0.0), max(y1, 0.0), min(x2, width), min(y2, height))
     return instance, faults

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.files import list_folder
 
 Colour = tuple[int, int, int]  # RGB
 
@@ -22,7 +23,7 @@ NAMES = (
     'labelmap.txt',
     'class_dict.csv',
 )
-IGNORED = {'unlabeled', 'unlabelled', 'ignore', 'ignored', 'void', 'unknown'}
+IGNORED_NAMES = {'unlabeled', 'unlabelled', 'ignore', 'ignored', 'void', 'unknown'}
 CVAT = re.compile(r'(?P<name>.+?):(?P<colour>[^:]*):[^:]*:[^:]*')
 NUMBER = r'[-+]?\d+(?:\.\d+)?'
 COLOURED = re.compile(
@@ -40,15 +41,15 @@ class ClassEntry:
     @property
     def ignored(self) -> bool:
         """Whether the name says that its pixels do not count: no class, that is."""
-        return self.name.strip('_ ').lower() in IGNORED
+        return self.name.strip('_ ').lower() in IGNORED_NAMES
 
 
 def find_class_file(root: Path) -> Path | None:
     """Return the class file in a folder, else one in the folders directly in it."""
-    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    folders = [path for path in list_folder(root) if path.is_dir()]
     for folder in (root, *folders):
         for name in NAMES:
-            if (folder / name).is_file():
+            if (folder / name).exists():
                 return folder / name
     return None
 
@@ -63,7 +64,9 @@ def read_class_file(path: Path) -> list[ClassEntry]:
     try:
         text = path.read_text(encoding='utf-8-sig')
     except UnicodeDecodeError as error:
-        raise UserError(f'{path} is no UTF-8 text ({error}): save it as such') from None
+        raise UserError(
+            f'{path} is not UTF-8 text ({error}): save it as UTF-8'
+        ) from None
     read = _csv_rows if path.suffix.lower() == '.csv' else _text_rows
     lines: dict[object, int] = {}  # name or colour -> its line
     entries = []
@@ -76,8 +79,8 @@ def read_class_file(path: Path) -> list[ClassEntry]:
             if what in lines:
                 kind = 'name' if isinstance(what, str) else 'colour'
                 raise UserError(
-                    f'{where}: the {kind} {what!r} is that of line {lines[what]} '
-                    f'already; give each class its own'
+                    f'{where}: the {kind} {what!r} is already used in line '
+                    f'{lines[what]}; give each class its own'
                 )
             lines[what] = number
         if entries and (entry.colour is None) != (entries[0].colour is None):
@@ -131,7 +134,7 @@ def _colour(numbers: list[str], where: str) -> Colour:
         colour = ()
     if len(colour) != 3 or not all(0 <= value <= 255 for value in colour):
         raise UserError(
-            f'{where}: {" ".join(numbers)!r} is no colour; write three whole numbers '
-            f'from 0 to 255: red, green, blue'
+            f'{where}: {" ".join(numbers)!r} is not a colour; write three whole '
+            f'numbers from 0 to 255: red, green, blue'
         )
     return colour

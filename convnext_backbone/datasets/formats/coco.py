@@ -18,6 +18,7 @@ from convnext_backbone.datasets.formats.layout import split_of
 from convnext_backbone.datasets.formats.per_image import size_fault
 from convnext_backbone.datasets.records import Fault, Instance, Item, Source
 from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.files import list_folder
 
 OTHER = re.compile(r'(captions|person_keypoints|stuff|panoptic|image_info)_')
 KEYS = ('images', 'categories')
@@ -121,7 +122,7 @@ def read_item(
     masks = sum(instance.segmentation is not None for instance in instances)
     for instance in instances if masks else []:
         if instance.segmentation is None:
-            message = 'has no segmentation, while others have: its box stands in'
+            message = 'has no segmentation, unlike others: its box is used as its mask'
             faults.append(
                 Fault('warning', 'no-segmentation', file, message, instance.id)
             )
@@ -135,12 +136,12 @@ def _files(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
     places = [root, root / 'annotations']
-    places += [p for p in sorted(root.iterdir()) if p.is_dir() and split_of(p.name)]
+    places += [p for p in list_folder(root) if p.is_dir() and split_of(p.name)]
     return [
         file
         for place in places
         if place.is_dir()
-        for file in sorted(place.iterdir())
+        for file in list_folder(place)
         if file.suffix.lower() == '.json' and not OTHER.match(file.name)
     ]
 
@@ -166,7 +167,7 @@ def _read_json(file: Path, root: Path) -> dict | None:
         ) from error
     if not isinstance(content, dict) or not all(key in content for key in KEYS):
         if file == root:
-            raise UserError(f'{file} is no COCO json: it lacks images or categories')
+            raise UserError(f'{file} is not a COCO json: it lacks images or categories')
         return None
     if 'annotations' not in content and file != root:
         return None  # images to predict on
@@ -191,8 +192,8 @@ def _splits(contents: dict[Path, dict], root: Path) -> dict[Path, str]:
         if len(rivals) > 1 and len(named) != 1:
             listed = ' and '.join(map(str, rivals))
             raise UserError(
-                f'{listed} may both be the {split or "annotation"} json: give the one '
-                f'to use as PATH, or move the other one away'
+                f'{listed} may each be the {split or "annotation"} json: give the one '
+                f'to use as PATH, or move the others elsewhere'
             )
         for file in rivals:
             if len(rivals) > 1 and file != named[0]:
@@ -201,8 +202,8 @@ def _splits(contents: dict[Path, dict], root: Path) -> dict[Path, str]:
         if 'train' in splits.values():
             other = next(file for file, split in splits.items() if not split)
             raise UserError(
-                f'{other} belongs to no split, and others do: give the one to use as '
-                f'PATH, or move it away'
+                f'{other} belongs to no split, unlike others: give the one to use as '
+                f'PATH, or move it elsewhere'
             )
         splits = {file: split or 'train' for file, split in splits.items()}
     order = ('train', '', 'val', 'test')
@@ -241,14 +242,14 @@ def _items(
     for annotation in annotations:
         image = annotation['image_id']
         if image not in images:
-            message = f'is for the image_id {image}, which images does not have'
+            message = f'is for the image_id {image}, which is not in images'
             fault('unknown-image', message, f'annotation {annotation.get("id")}')
         by_image.setdefault(image, []).append(annotation)
     folder = _image_folder(file, split, files, root)
     items = [
         Item(
             folder / str(image['file_name']),
-            (str(file), _few(image), by_image.get(id, []), names),
+            (str(file), _id_and_size(image), by_image.get(id, []), names),
             split,
         )
         for id, image in images.items()
@@ -256,7 +257,7 @@ def _items(
     return items, faults, tuple(dict.fromkeys(names.values()))
 
 
-def _few(image: dict) -> dict:
+def _id_and_size(image: dict) -> dict:
     return {key: image.get(key) for key in ('id', 'width', 'height')}
 
 

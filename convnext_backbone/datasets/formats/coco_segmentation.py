@@ -39,7 +39,7 @@ def _check_rle(segmentation: dict, width: int, height: int) -> str | None:
     if not isinstance(counts, list):
         return 'has an RLE without counts'
     if not all(type(count) is int and count >= 0 for count in counts):
-        return 'has an RLE with counts that are no whole numbers from 0 on'
+        return 'has an RLE with counts that are not whole numbers from 0 on'
     if sum(counts) != width * height:
         return (
             f'has an RLE with counts for {sum(counts)} pixels, expected '

@@ -11,7 +11,7 @@ def table(file: Path, content: dict, what: str, key: str) -> list[dict]:
     """Return a table whose entries all have an id and ``key``.
 
     Raises:
-        UserError: It is no list, or an entry lacks one of them.
+        UserError: It is not a list, or an entry lacks one of them.
     """
     entries = content[what]
     if not isinstance(entries, list):
@@ -30,10 +30,10 @@ def table(file: Path, content: dict, what: str, key: str) -> list[dict]:
 
 
 def annotations_of(file: Path, content: dict) -> tuple[list[dict], list[Fault]]:
-    """Return the annotations that can be told an image, and faults of the others.
+    """Return the annotations that state an image, and faults of the others.
 
     Raises:
-        UserError: They are no list.
+        UserError: They are not a list.
     """
     entries = content.get('annotations') or []
     if not isinstance(entries, list):

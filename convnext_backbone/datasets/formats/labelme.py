@@ -9,7 +9,7 @@ from convnext_backbone.datasets.formats.layout import (
     list_files,
     list_images,
     split_folders,
-    unread_folders,
+    unread_annotations,
 )
 from convnext_backbone.datasets.formats.per_image import (
     missing_image,
@@ -34,12 +34,12 @@ def find(root: Path) -> Source | None:
     folders = [(s, f) for s, f in split_folders(root) if _holds_shapes(f)]
     if folders:
         jsons = filter(_has_shapes, list_files(root, '.json'))
-        faults += unread_folders(root, [folder for _, folder in folders], jsons)
+        faults += unread_annotations(root, [folder for _, folder in folders], jsons)
     for split, folder in folders or [('', root)]:
         images = {path.name: path for path in list_images(folder)}
         for file, content in _files(folder):
             if content is None:
-                message = 'is no JSON object with shapes: correct it, or remove it'
+                message = 'is not a JSON object with shapes: correct it, or remove it'
                 faults.append(Fault('error', 'bad-annotation', str(file), message))
                 continue
             place = content.get('imagePath')
@@ -50,7 +50,7 @@ def find(root: Path) -> Source | None:
             if image is None:
                 faults.append(missing_image(file, name or 'no image (no imagePath)'))
             elif image in items:
-                message = f'is for {image}, as {items[image].annotation}: remove one'
+                message = f'is for {image}, as is {items[image].annotation}: remove one'
                 faults.append(Fault('error', 'duplicate-image', str(file), message))
             else:
                 items[image] = Item(image, file, split)

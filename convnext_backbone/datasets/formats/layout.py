@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from convnext_backbone.datasets.records import Fault
+from convnext_backbone.foundation.files import list_folder, walk
 
 IMAGE_SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'}
-SPLITS = {'train': 'train', 'training': 'train', 'trainval': 'train'}
-SPLITS |= dict.fromkeys(('val', 'valid', 'validation', 'dev'), 'val')
-SPLITS |= dict.fromkeys(('test', 'testing'), 'test')
-# Words that may stand behind the split in a name.
+SPLIT_WORDS = {'train': 'train', 'training': 'train', 'trainval': 'train'}
+SPLIT_WORDS |= dict.fromkeys(('val', 'valid', 'validation', 'dev'), 'val')
+SPLIT_WORDS |= dict.fromkeys(('test', 'testing'), 'test')
+# Words that may follow the split in a name.
 FILLERS = {'annotation', 'annotations', 'coco', 'data', 'images', 'img', 'imgs'}
 FILLERS |= {'instances', 'labels', 'set'}
 
@@ -18,15 +19,15 @@ FILLERS |= {'instances', 'labels', 'set'}
 def split_of(name: str) -> str:
     """Return 'train', 'val', 'test' or '' for a file's or folder's name.
 
-    The split is the last word, but for digits and words such as 'images' behind it:
+    The split is the last word, apart from digits and words such as 'images' after it:
     ``instances_val2017`` and ``val_images`` are 'val', ``train_station`` is none.
     """
     words = [word for word in re.split(r'[^a-z]+', name.lower()) if word]
     while words and words[-1] in FILLERS:
         words.pop()
     split = ''
-    while words and words[-1] in SPLITS:  # test-dev is 'test'
-        split = SPLITS[words.pop()]
+    while words and words[-1] in SPLIT_WORDS:  # test-dev is 'test'
+        split = SPLIT_WORDS[words.pop()]
     return split
 
 
@@ -37,35 +38,35 @@ def is_image(path: Path) -> bool:
 
 def list_images(folder: Path) -> list[Path]:
     """Return the pictures in a folder and the folders below it, by name."""
-    return sorted(path for path in folder.rglob('*') if is_image(path))
+    return sorted(path for path in walk(folder) if is_image(path))
 
 
 def list_files(folder: Path, suffix: str) -> list[Path]:
     """Return the files of a suffix, in whatever case, in a folder and below it."""
     return sorted(
         path
-        for path in folder.rglob('*')
+        for path in walk(folder)
         if path.suffix.lower() == suffix and not path.name.startswith('.')
     )
 
 
 def split_folders(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield (split, folder) for each folder inside one that is named for a split."""
-    for path in sorted(folder.iterdir()):
+    for path in list_folder(folder):
         if path.is_dir() and split_of(path.name):
             yield split_of(path.name), path
 
 
 def folder_named(root: Path, *names: str) -> Path | None:
     """Return the folder in ``root`` with one of these names, in whatever case."""
-    folders = {path.name.lower(): path for path in root.iterdir() if path.is_dir()}
+    folders = {path.name.lower(): path for path in list_folder(root) if path.is_dir()}
     return next((folders[name] for name in names if name in folders), None)
 
 
-def unread_folders(
+def unread_annotations(
     root: Path, read: Iterable[Path], files: Iterable[Path]
 ) -> list[Fault]:
-    """Return a fault for each folder in ``root`` whose annotations are left out.
+    """Return a fault for each folder in ``root`` whose annotation files are not read.
 
     Args:
         root: The folder that is divided.
@@ -84,8 +85,8 @@ def unread_folders(
             'error',
             'unread-folder',
             str(folder),
-            f'has annotations, as {file.name}, and belongs to no split, beside '
-            f'{names}: move its files into one of these, or away',
+            f'has annotations such as {file.name} and belongs to no split, unlike '
+            f'{names}: move its files into one of these folders, or elsewhere',
         )
         for folder, file in folders.items()
     ]

@@ -35,8 +35,8 @@ def open_mask(
         with Image.open(path) as image:
             if image.format in ('JPEG', 'MPO'):
                 message = (
-                    'is a JPEG, which changes numbers and colours: make the mask anew '
-                    'and save it as PNG'
+                    'is a JPEG, which changes numbers and colours: export the mask '
+                    'again as PNG'
                 )
                 return None, [Fault('error', 'mask-is-jpeg', str(path), message)]
             if image.mode == 'F':
@@ -49,7 +49,7 @@ def open_mask(
                 if _names_colours(palette, mask, colours):
                     return palette[mask], []
     except Exception as error:  # Pillow raises whatever a broken file leads it to
-        message = f'cannot be decoded ({error}): replace the mask, or take it out'
+        message = f'cannot be decoded ({error}): replace or remove the mask'
         return None, [Fault('error', 'unreadable-mask', str(path), message)]
     if mask.ndim == 3:  # numbers and transparency
         mask = mask[..., 0]
@@ -94,7 +94,7 @@ def read_labels(item: Item, legend: Legend) -> tuple[np.ndarray | None, list[Fau
         numbers = numbers_of(mask)
         if numbers is None:
             message = (
-                f'is in colours, of which {legend.origin} names none: write '
+                f'is in colours, but {legend.origin} names none: write '
                 f'name R G B in each line of classes.txt, or make index masks'
             )
             return None, [Fault('error', 'unknown-colour', str(path), message)]

@@ -9,7 +9,7 @@ from convnext_backbone.datasets.formats.class_files import ClassEntry, Colour
 from convnext_backbone.datasets.records import Fault
 from convnext_backbone.foundation.errors import UserError
 
-IGNORED = 255  # in index masks, unless it is the foreground of a binary one
+IGNORED_NUMBER = 255  # in index masks, unless it is the foreground of a binary one
 MAX_CLASSES = 254  # labels are uint8, 0 is taken, and 255 marks what has no label
 BACKGROUND = {'background', 'bg', 'other', 'others', 'none', 'clutter'}  # number 0
 FEW_MASKS = 4  # in fewer a class may well be in one mask only
@@ -50,7 +50,7 @@ def make_legend(
     entries: Sequence[ClassEntry],
     numbers: Sequence[int],
     origin: str,
-    ignored: Sequence[int] = (IGNORED,),
+    ignored: Sequence[int] = (IGNORED_NUMBER,),
 ) -> Legend:
     """Make the legend of named numbers.
 
@@ -107,17 +107,17 @@ def legend_of_file(
     numbered = [entry for entry in entries if entry.name != NOT_NUMBERED]
     count = len(numbered)
     greys = [e.colour[0] for e in numbered if e.colour and len(set(e.colour)) == 1]
-    labels = set(found) - {IGNORED}
+    labels = set(found) - {IGNORED_NUMBER}
     begins = numbered[0].name.strip('_ ').lower() in BACKGROUND if numbered else False
     numbers: Sequence[int] = range(count)
-    ignored = [IGNORED]
+    ignored = [IGNORED_NUMBER]
     kind = message = ''
     if len(greys) == count and set(greys) >= set(found) > set(found) & set(numbers):
         numbers = greys
     elif any(entry.ignored for entry in numbered):
         pass  # then the file numbers them
-    elif count == 2 and IGNORED in found and labels <= {0}:
-        numbers = (0, IGNORED)
+    elif count == 2 and IGNORED_NUMBER in found and labels <= {0}:
+        numbers = (0, IGNORED_NUMBER)
         kind = 'binary-mask'
         message = (
             f'masks have 0 and 255 only: taken for {numbered[0].name} and '
@@ -165,20 +165,20 @@ def legend_of_numbers(
     Raises:
         UserError: There are too many of them.
     """
-    labels = set(found) - {IGNORED}
+    labels = set(found) - {IGNORED_NUMBER}
     origin = f'the masks of {root}'
     advice = 'write classes.txt with one name a line'
-    if first == 0 and IGNORED in found and labels <= {0}:
+    if first == 0 and IGNORED_NUMBER in found and labels <= {0}:
         entries = [ClassEntry('background'), ClassEntry('foreground')]
         message = (
             f'masks have 0 and 255 only: taken for the classes background and '
             f'foreground; to name them otherwise, {advice}'
         )
         fault = Fault('warning', 'binary-mask', str(root), message)
-        return make_legend(entries, (0, IGNORED), origin), [fault]
+        return make_legend(entries, (0, IGNORED_NUMBER), origin), [fault]
     numbers = range(first, max(labels, default=-1) + 1)
     entries = [ClassEntry(f'class_{number}') for number in numbers]
-    legend = make_legend(entries, numbers, origin, (*range(first), IGNORED))
+    legend = make_legend(entries, numbers, origin, (*range(first), IGNORED_NUMBER))
     if not entries:
         return legend, []
     message = (

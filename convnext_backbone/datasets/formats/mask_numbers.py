@@ -1,24 +1,21 @@
 """Finds which numbers occur in the masks of a data set, in several processes."""
 
+import contextlib
 import hashlib
-import json
-import multiprocessing
 import os
-import sys
 from collections import Counter
-from collections.abc import Collection, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from tqdm import tqdm
 
 from convnext_backbone.datasets.formats.mask_files import numbers_of, open_mask
+from convnext_backbone.datasets.processes import map_images
 from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.foundation.home import home_dir
-from convnext_backbone.foundation.json_files import write_json
+from convnext_backbone.foundation.json_files import read_json, write_json
 
 CHUNK = 64  # masks a process gets at a time
 
@@ -40,50 +37,41 @@ def find_numbers(masks: Sequence[Path], colours: Collection[int]) -> Counter[int
         first, _ = open_mask(masks[0])
         if first is not None and first.ndim == 3:
             return Counter()  # a data set has one kind of them
+    numbers_in = partial(_numbers_in, colours=colours)
     if len(masks) <= CHUNK:
-        return _numbers_in(masks, colours)
+        return _count(map(numbers_in, masks))
     file = home_dir('mask_numbers') / f'{_fingerprint(masks, colours)}.json'
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f'{file}.lock'):  # the processes of one training ask at once
-            if not file.is_file():
-                write_json(file, sorted(_in_parallel(masks, colours).items()))
-        return Counter(dict(json.loads(file.read_text(encoding='utf-8'))))
-    except OSError:  # nothing can be written there
-        return _in_parallel(masks, colours)
+    with contextlib.ExitStack() as stack:
+        # The processes of one training ask at once.
+        with contextlib.suppress(OSError):  # the cache saves time only
+            file.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(f'{file}.lock'))
+        if os.path.isfile(file):
+            return Counter(dict(read_json(file)))
+        found = _count(map_images(numbers_in, masks, 'Reading masks', chunk=CHUNK))
+        with contextlib.suppress(UserError):
+            write_json(file, sorted(found.items()))
+        return found
 
 
-def _in_parallel(masks: Sequence[Path], colours: Collection[int]) -> Counter[int]:
-    found: Counter[int] = Counter()
-    chunks = [masks[i : i + CHUNK] for i in range(0, len(masks), CHUNK)]
-    workers = min(len(chunks), len(os.sched_getaffinity(0)))
-    context = multiprocessing.get_context('fork')
-    bar = dict(total=len(masks), desc='Reading masks', unit='mask', file=sys.stderr)
-    with ProcessPoolExecutor(workers, context) as pool, tqdm(**bar) as progress:
-        results = pool.map(partial(_numbers_in, colours=colours), chunks)
-        for chunk, numbers in zip(chunks, results, strict=True):
-            found.update(numbers)
-            progress.update(len(chunk))
-    return found
+def _count(found: Iterable[list[int]]) -> Counter[int]:
+    return Counter(number for numbers in found for number in numbers)
 
 
-def _numbers_in(masks: Sequence[Path], colours: Collection[int]) -> Counter[int]:
-    found: Counter[int] = Counter()
-    for path in masks:
-        mask, _ = open_mask(path, colours)
-        if mask is None or (mask.ndim == 3 and colours):
-            continue
-        numbers = numbers_of(mask)
-        if numbers is None:
-            raise UserError(
-                f'{path} is in colours, and no class file says what they mean: write '
-                f'classes.txt with one line a class, name R G B'
-            )
-        if numbers.dtype == np.uint8:  # counting is quicker than sorting
-            found.update(np.flatnonzero(np.bincount(numbers.ravel())).tolist())
-        else:
-            found.update(np.unique(numbers).tolist())
-    return found
+def _numbers_in(path: Path, colours: Collection[int]) -> list[int]:
+    """Return the numbers that occur in a mask."""
+    mask, _ = open_mask(path, colours)
+    if mask is None or (mask.ndim == 3 and colours):
+        return []
+    numbers = numbers_of(mask)
+    if numbers is None:
+        raise UserError(
+            f'{path} is in colours, and no class file says what they mean: write '
+            f'classes.txt with one line a class, name R G B'
+        )
+    if numbers.dtype == np.uint8:  # counting is quicker than sorting
+        return np.flatnonzero(np.bincount(numbers.ravel())).tolist()
+    return np.unique(numbers).tolist()
 
 
 def _fingerprint(masks: Sequence[Path], colours: Collection[int]) -> str:

@@ -11,6 +11,7 @@ from convnext_backbone.datasets.formats.layout import (
     split_folders,
 )
 from convnext_backbone.datasets.records import Fault, Item
+from convnext_backbone.foundation.files import list_folder, walk
 
 # What names of masks have after the name of their image.
 SUFFIXES = (
@@ -43,7 +44,7 @@ def splits_of(folders: Iterable[Folders]) -> tuple[str, ...]:
 
 def holds_masks(folder: Path) -> bool:
     """Tell whether there is a picture in a folder, or in one below it."""
-    return folder.is_dir() and any(is_image(path) for path in folder.rglob('*'))
+    return folder.is_dir() and any(is_image(path) for path in walk(folder))
 
 
 def divide(images: Path, masks: Path) -> Iterator[Folders]:
@@ -85,25 +86,27 @@ def _couples(
         yield from product(images or [None], rest_masks)
 
 
-def unread_folders(images: Path) -> list[Fault]:
-    """Return a fault for each folder of images beside those of splits, loose ones too.
+def unread_images(images: Path) -> list[Fault]:
+    """Return a fault for each folder of images that belongs to no split.
 
     Args:
-        images: The folder that is divided; if it is not, all in it is read.
+        images: The folder of the splits' folders; without any, all in it is read.
     """
     read = [path for _, path in split_folders(images)]
     if not read:
         return []
     unread = [
         path
-        for path in sorted(images.iterdir())
+        for path in list_folder(images)
         if path not in read and not path.name.startswith('.') and holds_masks(path)
     ]
-    if any(map(is_image, images.iterdir())):
+    if any(map(is_image, list_folder(images))):
         unread.append(images)
     names = ', '.join(path.name for path in read)
-    message = f'has images that belong to no split, beside {names}: move them there, '
-    message += 'or away'
+    message = (
+        f'has images that belong to no split, unlike {names}: move them into one of '
+        f'these folders, or elsewhere'
+    )
     return [Fault('error', 'unread-folder', str(path), message) for path in unread]
 
 
@@ -138,12 +141,12 @@ def pair(folders: Iterable[Folders]) -> tuple[list[Item], list[Fault]]:
     for image, here in single.items():
         if image not in paired:
             place = here.masks / image.relative_to(here.images).with_suffix('.png')
-            message = f'has no mask: expected {place}; add it, or take the image out'
+            message = f'has no mask: expected {place}; add it, or remove the image'
             faults.append(Fault('error', 'missing-mask', str(image), message))
     for folder, names in masks.items():
         for name, mask in names.items():
             if (folder, name) not in used:
-                message = 'has no image of its name: add it, or take the mask out'
+                message = 'has no image of its name: add it, or remove the mask'
                 faults.append(Fault('error', 'missing-image', str(mask), message))
     return items, faults
 

@@ -23,7 +23,7 @@ from convnext_backbone.datasets.formats.mask_pairs import (
     holds_masks,
     pair,
     splits_of,
-    unread_folders,
+    unread_images,
 )
 from convnext_backbone.datasets.records import Fault, Item, Source
 
@@ -49,7 +49,7 @@ def find(root: Path) -> Source | None:
     items, faults = pair(folders)
     both = _both(root)
     if both is not None:
-        faults += unread_folders(both[0])
+        faults += unread_images(both[0])
     legend, more = _legend(root, items)
     return mask_source('masks', root, items, legend, faults + more, splits_of(folders))
 

@@ -1,7 +1,7 @@
-"""What formats with one annotation file an image share; supervision reads the objects.
+"""What the formats with one annotation file for each image share.
 
-Each object is read by itself, so that a faulty one is known by its place in the file
-and does not cost the others.
+supervision reads the objects, each by itself, so that a faulty one is reported with its
+place in the file and the others are kept.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ from convnext_backbone.datasets.records import Fault, Instance
 from convnext_backbone.results.predictions import encode
 
 # One object: where it is in the file, its class, and how to read it: supervision's
-# Detections of one object, and its polygon (x1, y1, ...) if it is but one.
+# Detections of one object, and its polygon (x1, y1, ...) if it is a single one.
 Read = Callable[[], tuple[object, list[float] | None]]
 Objects = Iterable[tuple[str, str, Read]]
 
@@ -60,7 +60,7 @@ def read_objects(
 def size_fault(
     file: Path, stated: tuple[int, int], width: int, height: int
 ) -> list[Fault]:
-    """Compare the size that an annotation states (0: not) with the image's own."""
+    """Compare the size that an annotation states (0 for none) with the image's own."""
     differs = any(
         theirs and theirs != own
         for theirs, own in zip(stated, (width, height), strict=True)
@@ -69,9 +69,9 @@ def size_fault(
         return []
     swapped = ' (turned by its EXIF orientation)' if stated == (height, width) else ''
     message = (
-        f'is made for an image of {stated[0]}x{stated[1]} pixels, the image has '
-        f'{width}x{height}{swapped}: boxes would be misplaced; annotate this image or '
-        f'put the other one back'
+        f'states an image of {stated[0]}x{stated[1]} pixels, but the image has '
+        f'{width}x{height}{swapped}: boxes would be misplaced; annotate this image, or '
+        f'restore the one that was annotated'
     )
     return [Fault('error', 'size-mismatch', str(file), message)]
 
@@ -93,13 +93,13 @@ def images_by_stem(folder: Path) -> tuple[dict[str, Path], list[Fault]]:
 
 
 def missing_image(file: Path, image: str) -> Fault:
-    """Return the fault of an annotation whose image is not there."""
+    """Return the fault of an annotation file whose image is missing."""
     message = f'is for {image}, which does not exist: add the image or remove this file'
     return Fault('error', 'missing-image', str(file), message)
 
 
 def no_annotation(image: Path, what: str) -> Fault:
-    """Return the fault of an image without a file of its own, unlike others."""
+    """Return the fault of an image without an annotation file."""
     message = (
         f'has no {what}: it is taken as background, without any object; remove it if '
         f'it was not annotated'

@@ -12,7 +12,7 @@ from convnext_backbone.datasets.formats.layout import (
     list_files,
     list_images,
     split_folders,
-    unread_folders,
+    unread_annotations,
 )
 from convnext_backbone.datasets.formats.per_image import (
     images_by_stem,
@@ -130,7 +130,7 @@ def _folders(root: Path) -> tuple[list[tuple[str, Path, Path]], list[Fault]]:
         if not inner:
             return [('', annotations, images)], []
         files = list_files(annotations, '.xml')
-        faults = unread_folders(annotations, [f for _, f in inner], files)
+        faults = unread_annotations(annotations, [f for _, f in inner], files)
         return [(split, f, images / f.name) for split, f in inner], faults
     folders = list(split_folders(root))
     pairs = {folder: _pairs(folder) for _, folder in folders}
@@ -139,7 +139,7 @@ def _folders(root: Path) -> tuple[list[tuple[str, Path, Path]], list[Fault]]:
         return [('', *pair)] if pair else [], []
     stems = {path.stem for path in list_images(root)}
     files = [file for file in list_files(root, '.xml') if file.stem in stems]
-    faults = unread_folders(root, pairs, files)
+    faults = unread_annotations(root, pairs, files)
     return [(s, *(pairs[f] or (f, f))) for s, f in folders], faults
 
 
@@ -169,7 +169,7 @@ def _items(
         if item is None:
             faults.append(missing_image(file, f'{images / stem}.jpg'))
         elif item.annotation is not None:
-            message = f'is for {item.image}, as {item.annotation}: remove one'
+            message = f'is for {item.image}, as is {item.annotation}: remove one'
             faults.append(Fault('error', 'duplicate-image', str(file), message))
         else:
             item.annotation = file
@@ -195,9 +195,11 @@ def _lists(root: Path) -> tuple[dict[str, str], list[Fault]]:
         for stem in _stems(folder / f'{split}.txt'):
             if splits.setdefault(stem, split) != split:
                 file = str(folder / f'{split}.txt')
-                message = f'lists {stem!r}, as {splits[stem]}.txt: take it out of one'
+                message = (
+                    f'lists {stem!r}, as does {splits[stem]}.txt: remove it from one'
+                )
                 faults.append(Fault('error', 'in-two-splits', file, message, stem))
-    if not (folder / 'train.txt').is_file():
+    if not (folder / 'train.txt').exists():
         rest = {stem: 'train' for stem in _stems(folder / 'trainval.txt')}
         splits = {**rest, **splits}
     return splits, faults
@@ -205,7 +207,7 @@ def _lists(root: Path) -> tuple[dict[str, str], list[Fault]]:
 
 def _stems(file: Path) -> list[str]:
     """Return the names that a list has, without suffixes; none without a file."""
-    if not file.is_file():
+    if not file.exists():
         return []
     lines = file.read_text(encoding='utf-8-sig', errors='replace').splitlines()
     names = [line.split()[0] for line in lines if line.strip()]
@@ -224,6 +226,9 @@ def _divide(
             kept.append(by_stem[stem])
         elif split != 'test':
             file = root / 'ImageSets' / 'Main' / f'{split}.txt'
-            message = f'lists {stem!r}, and there is no image of this name'
+            message = (
+                f'lists {stem!r}, but there is no image of this name: add it, or '
+                f'remove the line'
+            )
             faults.append(Fault('error', 'missing-image', str(file), message, stem))
     return kept, faults

@@ -65,12 +65,12 @@ def _items(root: Path, images: Path, masks: Path) -> tuple[list[Item], list[Faul
             items.append(Item(image_of[name], mask_of[name], split))
         elif name not in image_of:
             path = mask_of.get(name, lists / f'{split}.txt')
-            message = f'there is no {images / name}.jpg: add it, or take its mask out'
+            message = f'there is no {images / name}.jpg: add it, or remove its mask'
             faults.append(Fault('error', 'missing-image', str(path), message, name))
         elif split != 'test':
             message = (
-                f'has no mask: expected {masks / name}.png; add it, or take the name '
-                f'out of {lists / split}.txt'
+                f'has no mask: expected {masks / name}.png; add it, or remove the '
+                f'name from {lists / split}.txt'
             )
             fault = Fault('error', 'missing-mask', str(image_of[name]), message, name)
             faults.append(fault)
@@ -84,8 +84,9 @@ def _splits(lists: Path) -> tuple[dict[str, str], list[Fault]]:
     """
     names: dict[str, list[str]] = {}
     for split in ('train', 'val', 'test', 'trainval'):
-        if (lists / f'{split}.txt').is_file():
-            text = (lists / f'{split}.txt').read_text(encoding='utf-8')
+        if (lists / f'{split}.txt').exists():
+            file = lists / f'{split}.txt'
+            text = file.read_text(encoding='utf-8-sig', errors='replace')
             names[split] = text.split()
     trainval = names.pop('trainval', [])
     if 'train' not in names:
@@ -99,7 +100,7 @@ def _splits(lists: Path) -> tuple[dict[str, str], list[Fault]]:
             if other != split:
                 file = lists / f'{split}.txt'
                 message = (
-                    f'{name} is in {other}.txt and in {split}.txt: take it out of one'
+                    f'{name} is in {other}.txt and in {split}.txt: remove it from one'
                 )
                 fault = Fault('error', 'in-two-splits', str(file), message, name)
                 faults.append(fault)

@@ -94,7 +94,7 @@ def read_item(
     from supervision.dataset.formats import yolo  # takes a second to load
 
     file = item.annotation
-    if not file.is_file():
+    if not file.exists():
         return [], []
     faults, objects = [], []
     for number, line in enumerate(_lines(file), start=1):
@@ -110,7 +110,7 @@ def read_item(
             continue
         if not 0 <= label < len(names):
             message = (
-                f'has class {label}, the names are {len(names)} (0 to '
+                f'has class {label}, but there are {len(names)} names (0 to '
                 f'{len(names) - 1}): correct it, or add the name'
             )
             faults.append(Fault('error', 'unknown-category', str(file), message, id))
@@ -160,7 +160,7 @@ def _names_by_line(root: Path) -> tuple[Path, list[str]]:
     for folder in (root, folder_named(root, 'labels') or root):
         for name in NAME_FILES:
             file = folder / name
-            if file.is_file():
+            if file.exists():
                 names = [
                     line.strip()
                     for line in '\n'.join(_lines(file)).rstrip().split('\n')

@@ -7,6 +7,7 @@ import yaml
 
 from convnext_backbone.datasets.records import Fault
 from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.files import list_folder
 
 KEYS = {'train': 'train', 'val': 'val', 'valid': 'val', 'test': 'test'}
 
@@ -31,7 +32,9 @@ def read_config(root: Path) -> tuple[Path, dict | None]:
     Raises:
         UserError: It is not valid YAML.
     """
-    for file in sorted([*root.glob('*.yaml'), *root.glob('*.yml')]):
+    for file in list_folder(root):
+        if file.suffix not in ('.yaml', '.yml'):
+            continue
         try:
             content = yaml.safe_load(file.read_text(encoding='utf-8-sig'))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -55,7 +58,7 @@ def stated_folders(file: Path, config: dict | None) -> tuple[list[Part], list[Fa
             if found is None:
                 message = (
                     f'{key} is {place}, which is neither in {base} nor in {root}: '
-                    f'correct the path, or take the line out'
+                    f'correct the path, or remove the line'
                 )
                 level = 'warning' if split == 'test' else 'error'
                 faults.append(Fault(level, 'missing-folder', str(file), message, key))

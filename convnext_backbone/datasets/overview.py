@@ -1,4 +1,4 @@
-"""Draws a data set on one page: class balance, sizes, and samples as annotated."""
+"""Draws a data set on one page: class balance, sizes, and annotated samples."""
 
 import math
 import warnings
@@ -19,16 +19,18 @@ from convnext_backbone.datasets.samples import (
     draw_samples,
     shorten,
 )
+from convnext_backbone.datasets.statistics import LARGE, SMALL
+from convnext_backbone.foundation.errors import os_errors_told
+from convnext_backbone.foundation.files import check_writable
 
 COLOURS = {'train': '#3b6ea8', 'val': '#e0892b', 'test': '#7a9a3c', 'all': '#3b6ea8'}
 INK = '#444444'
 DPI = 120
 WIDTH = 16  # inches
-ROW = 0.27  # inches that a class takes
-MOST = 40  # classes in the chart
-COLUMN = 20  # classes one below the other
+ROW = 0.27  # inches, height of a class in the chart
+MOST = 40  # classes in the chart at most
+COLUMN = 20  # classes in a column of the chart
 SAMPLES, COLUMNS = 12, 4
-SMALL, LARGE = 32, 96  # pixels; COCO's limits of the root of an object's area
 
 Amounts = dict[str, dict[str, float]]  # split -> class -> how much there is of it
 
@@ -43,6 +45,9 @@ def draw_dataset(
         source: Where it was read from.
         classes: The classes to show, in label order.
         path: The file to write.
+
+    Raises:
+        UserError: It cannot be written.
     """
     records = [record for record in records if record.width]
     areas = [class_areas(record, source, classes) for record in records]
@@ -76,9 +81,9 @@ def draw_dataset(
         axes.set_title(title, fontsize=9, parse_math=False)
         axes.set_anchor('N')  # titles of a row at one height
         axes.axis('off')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        # A name may have letters that the font has not: they become boxes.
+    check_writable(path)
+    with warnings.catch_warnings(), os_errors_told(f'writing {path}'):
+        # Letters that the font lacks are drawn as boxes.
         warnings.filterwarnings('ignore', message='Glyph')
         figure.savefig(path, format='png')
 

@@ -8,7 +8,7 @@ from support.mask_writers import CLASSES, PALETTE, label_map, write_image, write
 
 from convnext_backbone.datasets import samples
 from convnext_backbone.datasets.formats import masks
-from convnext_backbone.datasets.picture import draw_dataset
+from convnext_backbone.datasets.overview import draw_dataset
 from convnext_backbone.datasets.records import Instance, Item, Record, Source
 from convnext_backbone.datasets.samples import class_areas, draw_samples
 from convnext_backbone.datasets.scan import scan
