@@ -74,7 +74,7 @@ def export(
         else pictures.image_paths(cfg, 'test', CHECKED_IMAGES)
     )
     logger = MMLogger.get_instance('export', logger_name='mmengine')
-    reference = ImageModel(build_model(cfg, checkpoint).cpu()).eval()
+    reference = ImageModel(build_model(cfg, checkpoint)[0].cpu()).eval()
     load = pictures.Loader(cfg, reference.fill, pictures.window(cfg))
     first = load(paths[0])
     size, origin = (tuple(shape), '--shape') if shape else (None, 'dynamic')

@@ -51,6 +51,7 @@ class ShowResultsHook(Hook):
         outputs: Sequence | None = None,
     ) -> None:
         """Draw the images of a batch."""
+        assert outputs is not None  # mmengine's test loop passes them
         meta = runner.test_dataloader.dataset.metainfo
         for output in outputs:
             sample = output.to_dict()
