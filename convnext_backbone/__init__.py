@@ -8,7 +8,7 @@ registered when a config first asks for one.
 
 from convnext_backbone import config_files, mmcv_ops, safe_mmengine
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 mmcv_ops.install()
 safe_mmengine.install()
