@@ -14,7 +14,7 @@ from convnext_backbone.tasks.tta import add_tta
 
 def test(
     cfg: Config,
-    checkpoint: str,
+    checkpoint: checkpoints.Source,
     *,
     out: str | None = None,
     show_dir: str | None = None,
@@ -35,6 +35,7 @@ def test(
     Raises:
         UserError: ``out`` has another suffix, or the checkpoint does not fit.
     """
+    checkpoint = checkpoints.CheckpointRef.parse(checkpoint)
     checkpoints.fetch(checkpoint)  # a missing one is told before all else
     cfg.load_from, cfg.resume = None, False
     if tta:
@@ -56,8 +57,8 @@ def test(
     metrics = runner.test()
     if is_main_process():
         path = Path(cfg.work_dir, 'metrics.json')
-        content = {'config': cfg.filename, 'checkpoint': checkpoint, 'metrics': metrics}
-        write_json(path, content)
+        content = {'config': cfg.filename, 'checkpoint': str(checkpoint)}
+        write_json(path, {**content, 'metrics': metrics})
         runner.logger.info(f'Metrics written to {path}')
     return metrics
 

@@ -27,7 +27,7 @@ SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
 
 def infer(
     cfg: Config,
-    checkpoint: str,
+    checkpoint: checkpoints.Source,
     inputs: list[str],
     out_dir: str,
     score_thr: float,
@@ -49,6 +49,7 @@ def infer(
         UserError: An input does not exist, a folder holds no image, or the
             checkpoint does not fit the config.
     """
+    checkpoint = checkpoints.CheckpointRef.parse(checkpoint)
     checkpoints.fetch(checkpoint)  # a missing one is told before all else
     jobs = plan_outputs(find_images(inputs), Path(out_dir))
     logger = MMLogger.get_instance('infer', logger_name='mmengine')
@@ -140,7 +141,7 @@ def find_images(inputs: Iterable[str]) -> Iterator[tuple[Path, Path]]:
             raise UserError(f'{path} does not exist: give an image or a folder')
 
 
-def build_model(cfg: Config, checkpoint: str) -> nn.Module:
+def build_model(cfg: Config, checkpoint: checkpoints.Source) -> nn.Module:
     """Build a config's model in eval mode with a checkpoint's weights and classes."""
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = revert_sync_batchnorm(MODELS.build(cfg.model))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +15,12 @@ from torch import nn
 
 from convnext_backbone import checkpoints
 from convnext_backbone.backbone.convnext import ConvNeXt
-from convnext_backbone.checkpoints import CheckpointError, matching
+from convnext_backbone.checkpoints import (
+    Checkpoint,
+    CheckpointError,
+    CheckpointRef,
+    matching,
+)
 from convnext_backbone.checkpoints.adapt import adapt_channels, adapt_kernel
 from convnext_backbone.checkpoints.converting import convert
 
@@ -43,6 +49,11 @@ def tensors(layout: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
 def save(path, content) -> str:
     torch.save(content, path)
     return str(path)
+
+
+def held(state: dict[str, torch.Tensor], name: str = 'x.pth') -> Checkpoint:
+    """A state dict as if it had been read from a file."""
+    return Checkpoint.of(state, CheckpointRef.parse(name), Path(name))
 
 
 def build(config: str, **options) -> nn.Module:
@@ -125,7 +136,7 @@ def test_a_wrong_arch_names_the_one_that_fits(tmp_path, mine, theirs):
     state = {k: torch.zeros(1).expand(v.shape) for k, v in state.items()}
     model = ConvNeXt(arch=mine)
     with pytest.raises(ValueError) as error:
-        matching.match(model, state, None, {}, 'w.pth', 'auto')
+        matching.match(model, held(state, 'w.pth'), 'auto')
     message = str(error.value)
     assert f'w.pth holds ConvNeXt {theirs}, the model is {mine}' in message
     assert f"set arch='{theirs}' in the backbone" in message
@@ -634,10 +645,10 @@ def test_queries_are_not_classes():
         return {f'0.{k}': v for k, v in Head(*args).state_dict().items()}
 
     model = nn.Sequential(Head(20, 80))
-    tensors, report = matching.match(model, state_of(20, 6), None, {}, 'x', 'auto')
+    tensors, report = matching.match(model, held(state_of(20, 6)), 'auto')
     assert set(report.new) == {'0.cls.weight', '0.cls.bias'}
     with pytest.raises(ValueError, match='have another shape: 0.query_embed.weight'):
-        matching.match(model, state_of(10, 80), None, {}, 'x', 'auto')
+        matching.match(model, held(state_of(10, 80)), 'auto')
 
 
 def test_norms_of_some_stages_survive_mmpretrains_names(tmp_path):
@@ -645,8 +656,8 @@ def test_norms_of_some_stages_survive_mmpretrains_names(tmp_path):
     there, back = tmp_path / 'there.pth', tmp_path / 'back.pth'
     assert convert(source, there, 'mmpretrain')[1] == []
     convert(there, back, 'ours')
-    state = checkpoints.read_checkpoint(source)
-    result = checkpoints.read_checkpoint(back)['state_dict']
+    state = checkpoints.read_checkpoint(source).state
+    result = checkpoints.read_checkpoint(back).state
     assert result.keys() == state.keys()
     last = save(tmp_path / 'b.pth', ConvNeXt(ARCH, out_indices=(3,)).state_dict())
     _, left_out = convert(last, tmp_path / 'last.pth', 'mmpretrain')

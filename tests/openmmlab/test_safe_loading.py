@@ -246,7 +246,7 @@ def fetched(monkeypatch, tmp_path):
 
     def serve(path):
         def fetch(source, sha256=None):
-            wanted.append(source)
+            wanted.append(str(source))
             return path
 
         monkeypatch.setattr(sources, 'fetch', fetch)

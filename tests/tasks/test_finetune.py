@@ -15,10 +15,12 @@ from mmengine.logging import MMLogger
 from support.commands import tool
 from support.paths import ROOT
 
+from convnext_backbone.checkpoints import CheckpointRef
 from convnext_backbone.datasets import cache
 from convnext_backbone.demo_scenes import make_demo_data
 from convnext_backbone.tasks.finetune import run as running
 from convnext_backbone.tasks.finetune.config_text import write_config
+from convnext_backbone.tasks.initial_weights import InitialWeights
 
 DET, SEG = 'det/mask_convnext_atto_nuclei', 'seg/upernet_convnext_atto_demo'
 SCRATCH = ['--from-scratch']
@@ -126,13 +128,14 @@ def test_a_dry_run_writes_nothing(demo, tmp_path, own_cache, capsys):
 
 
 def test_unreachable_weights_are_told_first(demo, tmp_path, monkeypatch, capsys):
+    url = 'http://127.0.0.1:9/convnext.pth'
     monkeypatch.setattr(
         'convnext_backbone.tasks.finetune.run.default_weights',
-        lambda base: ('backbone', 'http://127.0.0.1:9/convnext.pth'),
+        lambda base: InitialWeights('backbone', CheckpointRef.parse(url)),
     )
     assert tool('finetune', demo, '--base', DET) == 1
     error = capsys.readouterr().err
-    assert 'http://127.0.0.1:9/convnext.pth' in error
+    assert url in error
     assert '--from-scratch' in error
     assert 'Traceback' not in error
     assert not (tmp_path / 'work_dirs').exists()
@@ -143,7 +146,8 @@ def test_starts_from_the_weights_that_are_given(demo, tmp_path):
     torch.save({'state_dict': {}}, weights)
     options = running.Options(str(demo), DET, init='a.pth')
     plan = running.make_plan(options, tmp_path / 'work')
-    assert plan.weights == ('model', str(weights))
+    assert plan.weights.of == 'model'
+    assert str(plan.weights.reference) == str(weights)
     assert f"load_from = '{weights}'" in write_config(plan)
 
 
