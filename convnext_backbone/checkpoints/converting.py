@@ -172,9 +172,10 @@ def _write(
         RuntimeError: What was read back is not what was written.
     """
     partial = target.with_name(f'.{target.name}.{os.getpid()}.partial')
+    with os_errors_told(f'writing {target}'):
+        target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with os_errors_told(f'writing {target}'):
-            target.parent.mkdir(parents=True, exist_ok=True)
             save(partial)
         reference = CheckpointRef.parse(partial)
         _check_equal(unwrap(read_file(partial), reference)[0], state, target)

@@ -2,7 +2,7 @@
 
 A file of torch.save is a pickle, a program that may call whatever it names.
 :class:`Inspector` replays it with stand-ins that do nothing: a name that is not
-listed in ``records.py``, or a tensor that the file is too small for, ends it there.
+listed in ``stand_ins.py``, or a tensor that the file is too small for, ends it there.
 """
 
 import io
@@ -121,7 +121,7 @@ class Inspector(pickle._Unpickler):
         """Replay the pickle.
 
         Raises:
-            CheckpointError: It needs what is not listed in this module.
+            CheckpointError: It asks for a name that is not in ``stand_ins.LISTED``.
         """
         try:
             content = self.load()

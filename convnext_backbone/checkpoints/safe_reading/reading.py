@@ -1,7 +1,7 @@
 """Reads checkpoint files without running anything that they bring along.
 
 ``inspection.py`` looks through a file first, torch reads it with
-``weights_only=True``, and ``records.py`` makes the few objects beyond tensors and
+``weights_only=True``, and ``stand_ins.py`` makes the few objects beyond tensors and
 containers that training scripts store.
 """
 

@@ -16,7 +16,7 @@ from convnext_backbone.config.loading import load_run_config, read_config
 from convnext_backbone.config.names import SCOPE, find_config
 from convnext_backbone.datasets import find_source
 from convnext_backbone.datasets.cache import Converted, cache_folder, prepare, read
-from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.errors import UserError, os_errors_told
 from convnext_backbone.foundation.json_files import write_json
 from convnext_backbone.tasks.finetune.config_text import write_config
 from convnext_backbone.tasks.finetune.default_weights import default_weights
@@ -91,11 +91,12 @@ def finetune(
     planned = not config.is_file()
     if planned:
         plan = make_plan(options, folder, processes=processes)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / RECORD, record(options, plan.data.folder))
-        partial = config.with_suffix('.part')
-        partial.write_text(write_config(plan), encoding='utf-8')
-        partial.replace(config)
+        with os_errors_told('writing into --work-dir'):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / RECORD, record(options, plan.data.folder))
+            partial = config.with_suffix('.part')
+            partial.write_text(write_config(plan), encoding='utf-8')
+            partial.replace(config)
         logger.info(f'Config written to {config}')
     else:
         check_same(options, folder)
@@ -126,11 +127,22 @@ def preview(options: Options, work_dir: str | None = None) -> str:
 
 
 def position(launcher: str) -> tuple[int, int]:
-    """Return this process's number and how many there are, as its launcher tells."""
+    """Return this process's number and how many there are, as its launcher tells.
+
+    Raises:
+        UserError: The launcher did not start this process.
+    """
     if launcher == 'none':
         return 0, 1
     rank, size = LAUNCHERS[launcher]
-    return int(os.environ[rank]), int(os.environ[size])
+    try:
+        return int(os.environ[rank]), int(os.environ[size])
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f'--launcher {launcher} needs the environment variables {rank} and {size}, '
+            f'which its launcher sets to numbers ({error!r}): start the processes with '
+            f'that launcher, or leave --launcher out for a single one'
+        ) from error
 
 
 def make_plan(
@@ -255,14 +267,21 @@ def check_same(options: Options, work_dir: Path) -> None:
     Raises:
         UserError: It came from others, or the data set is another one by now.
     """
-    try:
-        old = json.loads((work_dir / RECORD).read_text(encoding='utf-8'))
-    except FileNotFoundError:
+    path = work_dir / RECORD
+    if not path.is_file():
         raise UserError(
             f'{work_dir} holds a config.py that was not written here: give another '
             f'--work-dir'
-        ) from None
-    data = Path(old['data'])
+        )
+    try:
+        with os_errors_told('reading what --work-dir was begun with'):
+            old = json.loads(path.read_text(encoding='utf-8'))
+        data = Path(old['data'])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(
+            f'{path} is damaged ({error!r}), so that nobody knows what {work_dir} was '
+            f'begun with: give another --work-dir'
+        ) from error
     for name, value in record(options, data).items():
         if old.get(name) != value:
             raise UserError(
