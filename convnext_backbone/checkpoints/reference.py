@@ -50,7 +50,8 @@ class CheckpointRef:
                 over the source's own.
 
         Raises:
-            UserError: The source states more than one hash, or a hash is none.
+            UserError: The source states more than one hash, a malformed hash, or is no
+                string or path.
         """
         if isinstance(source, CheckpointRef):
             if sha256 is None:

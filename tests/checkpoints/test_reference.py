@@ -57,7 +57,7 @@ def test_what_follows_the_scheme_is_the_address():
     assert CheckpointRef.parse('a/b.pth#a').address == 'a/b.pth'
 
 
-def test_a_hash_is_checked_when_it_is_read_and_an_argument_goes_first():
+def test_a_malformed_hash_is_told_and_the_argument_takes_precedence():
     with pytest.raises(UserError, match='expected one sha256=HEX'):
         CheckpointRef.parse(f'f.pth#sha256={SHA}&sha256={OTHER}')
     with pytest.raises(UserError, match="f.pth.*sha256 is 'ab', expected 64 hex"):
