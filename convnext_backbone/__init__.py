@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING
 
 from convnext_backbone.config import names
 from convnext_backbone.foundation.errors import UserError
-from convnext_backbone.openmmlab import mmcv_ext, safe_loading
+from convnext_backbone.foundation.missing import opencv_advice
+from convnext_backbone.openmmlab import import_patches, mmcv_ext, safe_loading
 
 if TYPE_CHECKING:
     from convnext_backbone.backbone.convnext import ConvNeXt
@@ -44,6 +45,7 @@ _LAZY = {  # public names whose modules load torch
     'LayerDecayOptimWrapperConstructor': 'convnext_backbone.backbone.optim_constructor',
 }
 
+import_patches.explain_failure('cv2', opencv_advice)
 mmcv_ext.install()
 safe_loading.install()
 names.install()

@@ -72,6 +72,13 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
     return run(command, debug='--debug' in argv)
 
 
+def read_config(path: str) -> object:
+    """Read a config by file or name, see :func:`.config.loading.read_config`."""
+    from convnext_backbone.config.loading import read_config
+
+    return read_config(path)
+
+
 def _wait_policy(name: str, argv: Sequence[str]) -> str:
     """Return how OpenMP's threads wait for work.
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.missing import advice
 
 
 def run(command: Callable[[], int], debug: bool = False) -> int:
@@ -34,3 +35,9 @@ def run(command: Callable[[], int], debug: bool = False) -> int:
             raise
         print(f'error: {error}', file=sys.stderr)
         return error.exit_status
+    except ImportError as error:
+        told = advice(error)
+        if told is None:
+            raise
+        print(f'error: {told}', file=sys.stderr)
+        return 1

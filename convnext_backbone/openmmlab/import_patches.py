@@ -1,4 +1,4 @@
-"""Changes modules of mmengine when they are imported, or at once if they were.
+"""Changes modules of others when they are imported, and explains why one cannot be.
 
 Importing this module needs the standard library only.
 """
@@ -9,6 +9,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 _PATCHES: dict[str, Callable[[ModuleType], None]] = {}
+_EXPLANATIONS: dict[str, Callable[[ImportError], str | None]] = {}
 
 
 class PatchFinder:
@@ -21,8 +22,8 @@ class PatchFinder:
     def find_spec(
         name: str, path: object = None, target: object = None
     ) -> ModuleSpec | None:
-        """Return the spec that another finder has for a module to patch."""
-        if name not in _PATCHES:
+        """Return the spec that another finder has for a registered module."""
+        if name not in _PATCHES and name not in _EXPLANATIONS:
             return None
         specs = (
             finder.find_spec(name, path, target)
@@ -35,8 +36,14 @@ class PatchFinder:
         run = spec.loader.exec_module
 
         def run_and_patch(module: ModuleType) -> None:
-            run(module)
-            if module.__name__ == name:
+            try:
+                run(module)
+            except ImportError as error:
+                explanation = _EXPLANATIONS.get(name, lambda error: None)(error)
+                if explanation is None:
+                    raise
+                raise ImportError(explanation, name=error.name) from error
+            if module.__name__ == name and name in _PATCHES:
                 _PATCHES[name](module)
 
         spec.loader.exec_module = run_and_patch
@@ -48,7 +55,17 @@ def patch_on_import(name: str, patch: Callable[[ModuleType], None]) -> None:
     if name in _PATCHES:
         return
     _PATCHES[name] = patch
-    if PatchFinder not in sys.meta_path:
-        sys.meta_path.insert(0, PatchFinder)
+    _install()
     if name in sys.modules:
         patch(sys.modules[name])
+
+
+def explain_failure(name: str, explain: Callable[[ImportError], str | None]) -> None:
+    """Have a better message for a module that fails to load; None keeps its own."""
+    _EXPLANATIONS[name] = explain
+    _install()
+
+
+def _install() -> None:
+    if PatchFinder not in sys.meta_path:
+        sys.meta_path.insert(0, PatchFinder)

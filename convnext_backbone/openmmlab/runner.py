@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import torch
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, is_main_process
 from mmengine.evaluator import Evaluator
@@ -18,6 +19,7 @@ from torch import nn
 from convnext_backbone import checkpoints
 from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.openmmlab.amp import resolve_optim_wrapper
+from convnext_backbone.openmmlab.building import building
 from convnext_backbone.openmmlab.schedules import low_eta_min, scheduler_configs
 
 # mmengine's reports of the environment, the config and the hooks.
@@ -36,6 +38,22 @@ class Runner(MMRunner):
     """
 
     resumed_iter: int | None = None  # where a resumed training goes on
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'Runner':
+        """Build a Runner; what the config gets wrong is a UserError."""
+        with building(cfg.get('filename')):
+            return super().from_cfg(cfg)
+
+    def train(self) -> nn.Module:
+        """Train the model; what the config gets wrong is a UserError."""
+        with building(self.cfg.filename):
+            return super().train()
+
+    def test(self) -> dict[str, float]:
+        """Evaluate the model; what the config gets wrong is a UserError."""
+        with building(self.cfg.filename):
+            return super().test()
 
     def setup_env(self, env_cfg: dict) -> None:
         """Set up the environment; processes without a GPU talk through gloo."""
