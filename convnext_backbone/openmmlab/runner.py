@@ -18,6 +18,7 @@ from torch import nn
 
 from convnext_backbone import checkpoints
 from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.openmmlab import compat
 from convnext_backbone.openmmlab.amp import resolve_optim_wrapper
 from convnext_backbone.openmmlab.building import building
 from convnext_backbone.openmmlab.schedules import low_eta_min, scheduler_configs
@@ -152,7 +153,7 @@ class Runner(MMRunner):
         """
         checkpoint = checkpoints.read_checkpoint(filename)
         content = checkpoint.content
-        if self._resume:
+        if compat.wants_resume(self):
             check_resumable(content, filename)
             forget_best_elsewhere(content, self.work_dir)
             self.resumed_iter = content['meta']['iter']
@@ -166,13 +167,13 @@ class Runner(MMRunner):
             model = self.model.module if is_model_wrapper(self.model) else self.model
             loaded = {**content, 'state_dict': model.state_dict()}
             self.call_hook('after_load_checkpoint', checkpoint=loaded)
-        self._has_loaded = True
+        compat.mark_loaded(self)
         return content
 
     def _init_model_weights(self) -> None:
         """Initialise the weights, unless a checkpoint is about to replace them all."""
-        if self._resume and (
-            self._load_from or checkpoints.last_checkpoint(self.work_dir)
+        if compat.wants_resume(self) and (
+            compat.asked_checkpoint(self) or checkpoints.last_checkpoint(self.work_dir)
         ):
             return
         super()._init_model_weights()

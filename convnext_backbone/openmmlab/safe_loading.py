@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from convnext_backbone.openmmlab import compat
 from convnext_backbone.openmmlab.import_patches import patch_on_import
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _patch_checkpoint(module: ModuleType) -> None:
         return load(filename, map_location)
 
     module.load_from_local = load_from_local
-    schemes = module.CheckpointLoader._schemes
+    schemes = compat.loader_schemes(module.CheckpointLoader)
     schemes.update({k: load_from_local for k, v in schemes.items() if v is load})
 
 

@@ -11,6 +11,7 @@ from mmengine.logging import MMLogger
 
 from convnext_backbone.checkpoints import Source, last_checkpoint
 from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.openmmlab.compat import log_dir
 from convnext_backbone.openmmlab.runner import Runner
 from convnext_backbone.tasks.initial_weights import (
     drop_backbone_weights,
@@ -65,7 +66,7 @@ def train(
         )
     elif init is not None and latest is not None:
         runner.logger.warning(f'--init {init} is not loaded: resuming from {latest}')
-    with recorded(runner._log_dir, runner.seed):
+    with recorded(log_dir(runner), runner.seed):
         runner.train()
     if runner.resumed_iter is not None and runner.iter <= runner.resumed_iter:
         runner.logger.warning(

@@ -445,3 +445,18 @@ def test_plugin_guards_whenever_it_is_imported(weights, evil, imports):
     assert output.count('convnext_backbone.openmmlab.safe_loading') == 2
     assert 'alling back' not in output
     assert not (evil.parent / 'marker').exists()
+
+
+@pytest.mark.parametrize('name', ['torch', 'load_url', 'load_from_local'])
+def test_mmengines_loaders_end_in_what_is_replaced(name):
+    assert hasattr(checkpoint, name), (
+        f'mmengine.runner.checkpoint.{name} is gone, which {safe_loading.__name__} '
+        f'replaces: find where mmengine reads checkpoint files now'
+    )
+
+
+def test_mmengine_downloads_with_what_is_replaced():
+    assert hasattr(dl_utils.hub, 'load_url'), (
+        f'mmengine.utils.dl_utils.hub.load_url is gone, which {safe_loading.__name__} '
+        f'replaces: find where mmengine downloads checkpoints now'
+    )
