@@ -18,7 +18,7 @@ class Checkpoint:
     """What was read, with the state dict found in it.
 
     Attributes:
-        reference: What the user wrote, with its entry and part told apart.
+        reference: What the user wrote, with its ``entry`` and ``part`` filled in.
         path: The local file.
         content: All that the file holds: tensors and plain containers.
         state: The state dict in ``content`` that the reference means; the very

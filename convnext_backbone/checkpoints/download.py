@@ -239,7 +239,7 @@ def _length_of_all(response: HTTPResponse, offset: int, memo: dict) -> int | Non
 
 
 def _chunks(response: HTTPResponse) -> Iterator[bytes]:
-    """Read the body, errors of the network told from those of the disk."""
+    """Read the body; errors of the network become _Failure, unlike the disk's."""
     while True:
         try:
             chunk = response.read(CHUNK)

@@ -73,7 +73,7 @@ def fetch_initial_weights(
 
     Args:
         weights: What :func:`initial_weights` returned, or what was chosen.
-        command: Whose user is told the ways out.
+        command: Selects the advice that follows the error.
 
     Raises:
         UserError: They cannot be had.

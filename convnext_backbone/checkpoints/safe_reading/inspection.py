@@ -36,7 +36,7 @@ def inspect_zip(file: BinaryIO, size: int, path: Path) -> None:
     """Look through torch's zip archive, which stores its entries uncompressed."""
     archive = zipfile.ZipFile(file)
     entries = archive.infolist()
-    # torch.save can be told to leave out the checksums, and writes 0 then.
+    # torch.save can be set to leave out the checksums, and writes 0 then.
     if not any(entry.CRC for entry in entries):
         for entry in entries:
             del entry.CRC  # zipfile checks none where there is none

@@ -51,7 +51,7 @@ def is_trusted() -> bool:
 
 
 def read_file(path: str | Path, map_location: object = 'cpu') -> dict:
-    """Read a file of torch.save or of safetensors, told apart by its content.
+    """Read a file of torch.save or of safetensors, recognised by its content.
 
     Args:
         path: The file. It may be overwritten afterwards: no tensor is mapped to it.
