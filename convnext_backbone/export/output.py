@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+from convnext_backbone.checkpoints import CheckpointRef, Source
 from convnext_backbone.export.backends import SUFFIXES
 from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.foundation.json_files import write_json
 
 
 def default_path(
-    config: str, checkpoint: str, work_dir: str, kind: str, int8: bool
+    config: str, checkpoint: Source, work_dir: str, kind: str, int8: bool
 ) -> Path:
     """Choose a file: beside the checkpoint, or in the work dir for one from afar.
 
@@ -20,8 +21,8 @@ def default_path(
         kind: The format.
         int8: Quantised models have a name of their own.
     """
-    local = Path(checkpoint.partition('#')[0])
-    folder = local.parent if local.is_file() else Path(work_dir)
+    local = CheckpointRef.parse(checkpoint).path
+    folder = local.parent if local and local.is_file() else Path(work_dir)
     name = Path(config).stem + ('_int8' if int8 else '')
     return folder / f'{name}{SUFFIXES[kind]}'
 

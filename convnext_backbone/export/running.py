@@ -26,7 +26,7 @@ CALIBRATION_IMAGES = 64
 
 def export(
     cfg: Config,
-    checkpoint: str,
+    checkpoint: checkpoints.Source,
     kind: str,
     out: str | Path,
     *,
@@ -64,7 +64,8 @@ def export(
     """
     out = Path(out)
     require(kind)
-    check_free(out, kind, checkpoint)
+    checkpoint = checkpoints.CheckpointRef.parse(checkpoint)
+    check_free(out, kind, str(checkpoint))
     if shape:
         pictures.check_size(shape)
     checkpoints.fetch(checkpoint)
@@ -129,7 +130,7 @@ def export(
             exported_by=f'convnext_backbone {__version__}',
             model=out.name,
             config=cfg.filename,
-            checkpoint=checkpoint,
+            checkpoint=str(checkpoint),
             format=kind,
             int8=int8,
             dynamic=dynamic,

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from convnext_backbone.datasets.cache import Converted
 from convnext_backbone.tasks.finetune.config_code import Expression
 from convnext_backbone.tasks.finetune.recipe import Recipe
+from convnext_backbone.tasks.initial_weights import InitialWeights
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,7 @@ class Plan:
         base: That config, read.
         data: The converted data set.
         recipe: How to train.
-        weights: 'model' or 'backbone' and the source they start from; None: random
-            ones.
+        weights: What it starts from; None: random weights.
         work_dir: Output folder.
         command: What the user typed.
     """
@@ -29,7 +29,7 @@ class Plan:
     base: Config
     data: Converted
     recipe: Recipe
-    weights: tuple[str, str] | None
+    weights: InitialWeights | None
     work_dir: Path
     command: str
 

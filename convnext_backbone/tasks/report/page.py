@@ -30,7 +30,7 @@ LEGEND_CLASSES = 12  # more colours cannot be told apart, the pictures have name
 class Evaluated:
     """An evaluation: of which checkpoint, what it found, how long it took."""
 
-    checkpoint: str
+    checkpoint: checkpoints.CheckpointRef
     findings: Findings
     seconds: float
     metainfo: dict
@@ -134,7 +134,7 @@ def _context(history: History, cfg: Config, checkpoint: str | None) -> dict:
         'headline': _headline(history, findings, percent),
         'findings': findings,
         'evaluated': evaluated,
-        'checkpoint': evaluated and os.path.basename(evaluated.checkpoint),
+        'checkpoint': evaluated and os.path.basename(evaluated.checkpoint.source),
         'model': facts.model_name(cfg),
         'parameters': facts.parameters(cfg),
         'data': facts.data_name(cfg),
