@@ -6,7 +6,7 @@ before anything is timed.
 =================  ============================================================
 ``archs.py``       the names of models, and the drop path rates of detectors
 ``formulas.py``    Meta's and mmpretrain's backbone, which cannot be installed
-``masks.py``       the same dropped samples for everyone
+``kept_samples.py``       the same dropped samples for everyone
 ``peers.py``       an arch and our weights -> anyone's backbone; ``libraries.py`` has
                    those that can be installed; ``weights.py`` draws the weights
 ``check.py``       outputs and gradients equal ours

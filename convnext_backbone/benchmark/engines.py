@@ -10,7 +10,7 @@ from convnext_backbone.backbone.convnext import ConvNeXt
 from convnext_backbone.export import images as pictures
 from convnext_backbone.export.backends import SUFFIXES, require
 from convnext_backbone.export.convert import SAVERS, STRIDE, finish, trace
-from convnext_backbone.export.exported import ExportedModel
+from convnext_backbone.export.exported_model import ExportedModel
 from convnext_backbone.export.quantize import QUANTIZERS
 from convnext_backbone.export.rewrite import rewrite
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from convnext_backbone.benchmark.contest_archs import Arch
-from convnext_backbone.benchmark.kept_samples import Masks, SharedDropPath
+from convnext_backbone.benchmark.arch_specs import Arch
+from convnext_backbone.benchmark.shared_drop_path import KeptSamples, SharedDropPath
 
 EPS = 1e-6
 
@@ -111,14 +111,16 @@ class FormulaConvNeXt(nn.Module):
 
     Args:
         arch: Depths, channels and version.
-        masks: Which samples the blocks keep; it has their rates.
+        kept_samples: Which samples the blocks keep; it has their rates.
         with_cp: Recompute each block in backward, as both libraries do if asked.
     """
 
     block: type[MetaBlock]
     norm: type[nn.Module]
 
-    def __init__(self, arch: Arch, masks: Masks, with_cp: bool = False) -> None:
+    def __init__(
+        self, arch: Arch, kept_samples: KeptSamples, with_cp: bool = False
+    ) -> None:
         super().__init__()
         self.with_cp = with_cp
         self.downsample_layers = nn.ModuleList()
@@ -135,8 +137,8 @@ class FormulaConvNeXt(nn.Module):
             blocks = []
             for _ in range(depth):
                 drop_path = (
-                    SharedDropPath(masks, number, self.block.divides)
-                    if masks.rates[number] > 0
+                    SharedDropPath(kept_samples, number, self.block.divides)
+                    if kept_samples.rates[number] > 0
                     else nn.Identity()
                 )
                 blocks.append(self.block(width, arch.use_grn, drop_path))

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from convnext_backbone.backbone.convnext import LayerNorm2d
-from convnext_backbone.benchmark.contest_archs import Arch
-from convnext_backbone.benchmark.kept_samples import Masks, share
+from convnext_backbone.benchmark.arch_specs import Arch
+from convnext_backbone.benchmark.shared_drop_path import KeptSamples, replace_drop_path
 from convnext_backbone.checkpoints.keymaps import to_ours
 
 Built = tuple[nn.Module, Callable[[str], str | None]]
@@ -73,7 +73,7 @@ def timm_has(arch: Arch) -> bool:
     return timm.is_model(_timm_name(arch))
 
 
-def build_timm(arch: Arch, masks: Masks, with_cp: bool) -> Built:
+def build_timm(arch: Arch, kept_samples: KeptSamples, with_cp: bool) -> Built:
     """Build timm's, with ``features_only=True`` as detectors use it."""
     import timm
 
@@ -82,11 +82,11 @@ def build_timm(arch: Arch, masks: Masks, with_cp: bool) -> Built:
         features_only=True,
         depths=arch.depths,
         dims=arch.channels,
-        drop_path_rate=masks.rates[-1],
+        drop_path_rate=kept_samples.rates[-1],
         ls_init_value=None if arch.use_grn else 1.0,
     )
     body.set_grad_checkpointing(with_cp)
-    share(body, masks, divides=False)
+    replace_drop_path(body, kept_samples, divides=False)
 
     def rename(key: str) -> str | None:
         if NORM.fullmatch(key):
@@ -104,7 +104,7 @@ def torchvision_has(arch: Arch) -> bool:
     return not arch.use_grn and hasattr(torchvision.models, f'convnext_{arch.size}')
 
 
-def build_torchvision(arch: Arch, masks: Masks, with_cp: bool) -> Built:
+def build_torchvision(arch: Arch, kept_samples: KeptSamples, with_cp: bool) -> Built:
     """Build the stages of torchvision's."""
     from torchvision.models.convnext import CNBlockConfig
     from torchvision.models.convnext import ConvNeXt as TorchvisionConvNeXt
@@ -112,10 +112,10 @@ def build_torchvision(arch: Arch, masks: Masks, with_cp: bool) -> Built:
     widths = [*arch.channels, None]
     model = TorchvisionConvNeXt(
         [CNBlockConfig(*widths[i : i + 2], n) for i, n in enumerate(arch.depths)],
-        stochastic_depth_prob=masks.rates[-1],
+        stochastic_depth_prob=kept_samples.rates[-1],
         layer_scale=1.0,
     )
-    share(model, masks, divides=False)
+    replace_drop_path(model, kept_samples, divides=False)
 
     def rename(key: str) -> str | None:
         if NORM.fullmatch(key):
@@ -125,7 +125,7 @@ def build_torchvision(arch: Arch, masks: Masks, with_cp: bool) -> Built:
     return NormedMaps(TorchvisionStages(model.features), arch.channels), rename
 
 
-def build_hf(arch: Arch, masks: Masks, with_cp: bool) -> Built:
+def build_hf(arch: Arch, kept_samples: KeptSamples, with_cp: bool) -> Built:
     """Build a ``ConvNextBackbone`` or ``ConvNextV2Backbone``."""
     import transformers
 
@@ -134,12 +134,12 @@ def build_hf(arch: Arch, masks: Masks, with_cp: bool) -> Built:
         depths=list(arch.depths),
         hidden_sizes=list(arch.channels),
         num_stages=len(arch.depths),
-        drop_path_rate=masks.rates[-1],
+        drop_path_rate=kept_samples.rates[-1],
         out_features=[f'stage{i + 1}' for i in range(len(arch.depths))],
         **({} if arch.use_grn else {'layer_scale_init_value': 1.0}),
     )
     backbone = getattr(transformers, f'{kind}Backbone')(config)
-    share(backbone, masks, divides=True)
+    replace_drop_path(backbone, kept_samples, divides=True)
     return (
         HuggingFaceMaps(backbone),
         lambda key: to_ours(key.removeprefix('backbone.'), 'hf'),

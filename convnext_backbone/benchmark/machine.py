@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convnext_backbone.benchmark.contest_archs import Arch
+from convnext_backbone.benchmark.arch_specs import Arch
 
 SIDES = (1024, 2048, 3072)  # of the square matrices
 SECONDS = 1.5  # for each product that is measured

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import torch
 
-from convnext_backbone.benchmark.contest_archs import Arch
-from convnext_backbone.benchmark.kept_samples import Masks
-from convnext_backbone.benchmark.measure import TrainingStep
+from convnext_backbone.benchmark.arch_specs import Arch
 from convnext_backbone.benchmark.peers import PEERS, build
-from convnext_backbone.benchmark.random_weights import random_state
+from convnext_backbone.benchmark.random_weights import random_state_dict
+from convnext_backbone.benchmark.shared_drop_path import KeptSamples
+from convnext_backbone.benchmark.timed_steps import TrainingStep
 
 STEPS = 2  # the second has the memory that the first left behind
 
@@ -87,19 +87,21 @@ def run(job: Job) -> Peak:
     if job.data_root:
         import mmdet.models  # noqa: F401  (counts as base)
 
-        from convnext_backbone.benchmark import detector
+        from convnext_backbone.benchmark import detector_step
 
-        batch = detector.load_batch(job.data_root, job.batch, shape, job.device)
+        batch = detector_step.load_batch(job.data_root, job.batch, shape, job.device)
     else:
         images = torch.randn(job.batch, 3, *shape, device=job.device)
     base = _memory(job.device)[0]
-    masks = Masks(job.drop_path, sum(job.arch.depths))
-    contestant = build(job.name, job.arch, masks, random_state(job.arch), job.with_cp)
+    kept_samples = KeptSamples(job.drop_path, sum(job.arch.depths))
+    contestant = build(
+        job.name, job.arch, kept_samples, random_state_dict(job.arch), job.with_cp
+    )
     contestant.module.to(job.device)
     if job.data_root:
-        step = detector.DetectorStep(contestant, job.arch, masks, batch)
+        step = detector_step.DetectorStep(contestant, job.arch, kept_samples, batch)
     else:
-        step = TrainingStep(contestant, masks, images)
+        step = TrainingStep(contestant, kept_samples, images)
     for seed in range(STEPS):
         step(seed)
     return Peak(base, _memory(job.device)[1])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from convnext_backbone.benchmark.contest_archs import find_archs
+from convnext_backbone.benchmark.arch_specs import find_archs
 from convnext_backbone.benchmark.peers import PEERS
 from convnext_backbone.foundation.errors import UserError
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from convnext_backbone.benchmark.contest_archs import Arch
+from convnext_backbone.benchmark.arch_specs import Arch
 from convnext_backbone.benchmark.peers import OURS, absence
 from convnext_backbone.benchmark.results import Absent
 

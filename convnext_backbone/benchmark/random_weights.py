@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from convnext_backbone.backbone.convnext import ConvNeXt
-from convnext_backbone.benchmark.contest_archs import Arch
+from convnext_backbone.benchmark.arch_specs import Arch
 
 
-def random_state(arch: Arch, seed: int = 0) -> dict[str, Tensor]:
+def random_state_dict(arch: Arch, seed: int = 0) -> dict[str, Tensor]:
     """Draw a state dict of ours, with layer scale and GRN far from their start."""
     model = ConvNeXt(
         arch=dict(depths=arch.depths, channels=arch.channels), use_grn=arch.use_grn

@@ -20,10 +20,10 @@ import torch
 
 from convnext_backbone.backbone.block import KEPT
 from convnext_backbone.benchmark.chart import check_chart, draw_chart
+from convnext_backbone.benchmark.comparison import compare
 from convnext_backbone.benchmark.machine import describe_machine
 from convnext_backbone.benchmark.options import Options
 from convnext_backbone.benchmark.results import Absent, Row, as_json, table
-from convnext_backbone.benchmark.run import compare
 from convnext_backbone.cli import PROGRAM
 from convnext_backbone.cli.arguments import new_parser
 from convnext_backbone.foundation.json_files import write_json

@@ -19,7 +19,7 @@ from convnext_backbone.cli.arguments import (
 from convnext_backbone.config.loading import load_config
 from convnext_backbone.export import CALIBRATION_IMAGES, export
 from convnext_backbone.export.backends import SUFFIXES, require
-from convnext_backbone.export.output import default_path
+from convnext_backbone.export.output_files import default_path
 from convnext_backbone.export.summary import summarise
 from convnext_backbone.foundation.errors import UserError
 

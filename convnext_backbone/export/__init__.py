@@ -14,7 +14,7 @@
 =================  ==========================================================
 """
 
-from convnext_backbone.export.exported import ExportedModel
-from convnext_backbone.export.running import CALIBRATION_IMAGES, export
+from convnext_backbone.export.export_model import CALIBRATION_IMAGES, export
+from convnext_backbone.export.exported_model import ExportedModel
 
 __all__ = ['CALIBRATION_IMAGES', 'ExportedModel', 'export']

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from convnext_backbone.backbone.block import (
     GRN,
-    GRN_EPS,
     Block,
     BlockWeights,
     fold_weights,
+    relative_norm,
 )
 from convnext_backbone.backbone.convnext import LayerNorm2d
 
@@ -49,8 +49,8 @@ class ChannelGRN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the response; the shape stays."""
         g = (x * x).sum((2, 3), keepdim=True).sqrt()  # (N, C, 1, 1)
-        n = g / (g.mean(1, keepdim=True) + GRN_EPS)
-        return x * (1 + self.gamma * n) + self.beta
+        relative, _ = relative_norm(g, dim=1)
+        return x * (1 + self.gamma * relative) + self.beta
 
 
 class InferenceBlock(nn.Module):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prettytable import PrettyTable
 
-from convnext_backbone.export.output import description_of
+from convnext_backbone.export.output_files import description_of
 
 EXAMPLE = """\
 from convnext_backbone.export import ExportedModel

@@ -11,17 +11,21 @@ from support.commands import tool
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from convnext_backbone.benchmark import detector, machine
-from convnext_backbone.benchmark.check import check
-from convnext_backbone.benchmark.contest_archs import DETECTION_RATES, Arch, find_archs
-from convnext_backbone.benchmark.infer import VARIANTS, Variant, make_variants
-from convnext_backbone.benchmark.kept_samples import Masks, share
-from convnext_backbone.benchmark.measure import TrainingStep
+from convnext_backbone.benchmark import detector_step, machine
+from convnext_backbone.benchmark.arch_specs import DETECTION_RATES, Arch, find_archs
+from convnext_backbone.benchmark.equivalence import check
+from convnext_backbone.benchmark.inference_variants import (
+    VARIANTS,
+    Variant,
+    make_variants,
+)
 from convnext_backbone.benchmark.memory import Job, peak_memory
 from convnext_backbone.benchmark.pairing import entrants, pairs
 from convnext_backbone.benchmark.peers import OURS, PEERS, Contestant, absence, build
-from convnext_backbone.benchmark.random_weights import random_state
+from convnext_backbone.benchmark.random_weights import random_state_dict
 from convnext_backbone.benchmark.results import Row
+from convnext_backbone.benchmark.shared_drop_path import KeptSamples, replace_drop_path
+from convnext_backbone.benchmark.timed_steps import TrainingStep
 from convnext_backbone.export.timing import measure, spread
 
 ARCHS = ', '.join(DETECTION_RATES)
@@ -49,13 +53,15 @@ def small(use_grn: bool = False) -> Arch:
     return Arch('tiny', 'tiny', (1, 1, 2, 1), (8, 16, 32, 64), use_grn, 0.6)
 
 
-def contestants(arch: Arch, masks: Masks, *keys: tuple) -> list[Contestant]:
-    state = random_state(arch)
-    return [build(name, arch, masks, state, with_cp) for name, with_cp in keys]
+def contestants(
+    arch: Arch, kept_samples: KeptSamples, *keys: tuple
+) -> list[Contestant]:
+    state = random_state_dict(arch)
+    return [build(name, arch, kept_samples, state, with_cp) for name, with_cp in keys]
 
 
-def masks_of(arch: Arch) -> Masks:
-    return Masks(arch.drop_path, sum(arch.depths))
+def kept_samples_of(arch: Arch) -> KeptSamples:
+    return KeptSamples(arch.drop_path, sum(arch.depths))
 
 
 def images() -> torch.Tensor:
@@ -74,29 +80,29 @@ def test_peer_computes_what_ours_does(name, use_grn, with_cp):
     if absence(name, arch, with_cp):
         assert name == 'torchvision' or (name == 'hf' and with_cp)
         return
-    masks = masks_of(arch)
-    ours, peer = contestants(arch, masks, (OURS, False), (name, with_cp))
-    check(ours, [peer], masks, images())
+    kept_samples = kept_samples_of(arch)
+    ours, peer = contestants(arch, kept_samples, (OURS, False), (name, with_cp))
+    check(ours, [peer], kept_samples, images())
 
 
 @pytest.mark.parametrize('use_grn', [False, True], ids=['v1', 'v2'])
 @pytest.mark.parametrize('level', ['selective', 'hidden', True])
 def test_levels_of_checkpointing_compute_the_same(level, use_grn):
     arch = small(use_grn)
-    masks = masks_of(arch)
-    ours, other = contestants(arch, masks, (OURS, False), (OURS, level))
-    check(ours, [other], masks, images())
+    kept_samples = kept_samples_of(arch)
+    ours, other = contestants(arch, kept_samples, (OURS, False), (OURS, level))
+    check(ours, [other], kept_samples, images())
 
 
 @pytest.mark.parametrize('name', PEERS)
 def test_one_wrong_weight_is_found(name):
     arch = small()
-    masks = masks_of(arch)
-    ours, peer = contestants(arch, masks, (OURS, False), (name, False))
+    kept_samples = kept_samples_of(arch)
+    ours, peer = contestants(arch, kept_samples, (OURS, False), (name, False))
     with torch.no_grad():
         peer.params['stages.2.1.gamma'].view(-1)[3] *= 1.01
     with pytest.raises(ValueError, match=f'{name} does not compute .* map 2 differs'):
-        check(ours, [peer], masks, images())
+        check(ours, [peer], kept_samples, images())
 
 
 class TwiceTheGradient(nn.Module):
@@ -110,28 +116,28 @@ class TwiceTheGradient(nn.Module):
 
 def test_a_wrong_gradient_is_found():
     arch = small()
-    masks = masks_of(arch)
-    ours, peer = contestants(arch, masks, (OURS, False), ('meta', False))
+    kept_samples = kept_samples_of(arch)
+    ours, peer = contestants(arch, kept_samples, (OURS, False), ('meta', False))
     wrong = Contestant('meta', TwiceTheGradient(peer.module), peer.params)
     with pytest.raises(ValueError, match='meta .* the gradient of .* differs by 1.0e'):
-        check(ours, [wrong], masks, images())
+        check(ours, [wrong], kept_samples, images())
 
 
 @pytest.mark.parametrize('name', PEERS)
 def test_everyone_drops_the_same_samples(name):
     arch = small()
-    masks = masks_of(arch)
-    ours, peer = contestants(arch, masks, (OURS, False), (name, False))
+    kept_samples = kept_samples_of(arch)
+    ours, peer = contestants(arch, kept_samples, (OURS, False), (name, False))
     x = torch.randn(4, 3, 32, 32)
     dropped = 0
     for seed in range(4):
         outs, states = [], []
         for one in (ours, peer):
             one.module.train()
-            one.seed(seed, masks, len(x))
+            one.seed(seed, kept_samples, len(x))
             outs.append(one.module(x))
             states.append(torch.get_rng_state())
-        dropped += sum(int((~kept).sum()) for kept in masks.kept[1:])
+        dropped += sum(int((~kept).sum()) for kept in kept_samples.kept[1:])
         for a, b in zip(*outs, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
         # What comes after the backbone draws the same too.
@@ -141,19 +147,21 @@ def test_everyone_drops_the_same_samples(name):
 
 def test_other_samples_are_found():
     arch = small()
-    masks = masks_of(arch)
-    ours, peer = contestants(arch, masks, (OURS, False), ('timm', False))
+    kept_samples = kept_samples_of(arch)
+    ours, peer = contestants(arch, kept_samples, (OURS, False), ('timm', False))
     for module in peer.module.modules():
-        if hasattr(module, 'masks'):
-            module.masks = masks_of(arch)
-            module.masks.kept = [torch.zeros(2, dtype=torch.bool)] * 5
+        if hasattr(module, 'kept_samples'):
+            module.kept_samples = kept_samples_of(arch)
+            module.kept_samples.kept = [torch.zeros(2, dtype=torch.bool)] * 5
     with pytest.raises(ValueError, match='timm .* in training map'):
-        check(ours, [peer], masks, images())
+        check(ours, [peer], kept_samples, images())
 
 
 def test_a_library_that_drops_paths_elsewhere_is_refused():
     with pytest.raises(ValueError, match='0 blocks with drop path, expected 4'):
-        share(nn.Sequential(nn.Linear(2, 2)), Masks(0.5, 5), divides=False)
+        replace_drop_path(
+            nn.Sequential(nn.Linear(2, 2)), KeptSamples(0.5, 5), divides=False
+        )
 
 
 def test_peers_with_full_checkpointing_compare_with_ours_of_that_level():
@@ -207,8 +215,8 @@ def test_spread():
 
 def test_flops_are_those_that_torch_counts():
     arch = small()
-    masks = Masks(0.0, sum(arch.depths))
-    (meta,) = contestants(arch, masks, ('meta', False))
+    kept_samples = KeptSamples(0.0, sum(arch.depths))
+    (meta,) = contestants(arch, kept_samples, ('meta', False))
     with FlopCounterMode(display=False) as forward:
         outs = meta.module(torch.randn(2, 3, 64, 96))
     expected = machine.forward_flops(arch, 2, (64, 96))
@@ -235,15 +243,15 @@ def test_flops_of_dropped_samples_do_not_count():
 
 def test_a_step_takes_part_of_its_time_for_the_forward_pass():
     arch = small()
-    masks = masks_of(arch)
-    (ours,) = contestants(arch, masks, (OURS, False))
-    seconds = TrainingStep(ours, masks, images())(0)
+    kept_samples = kept_samples_of(arch)
+    (ours,) = contestants(arch, kept_samples, (OURS, False))
+    seconds = TrainingStep(ours, kept_samples, images())(0)
     assert 0 < seconds['train'] < seconds['forward_backward']
 
 
 def test_a_wrong_variant_is_found_and_a_missing_package_left_out():
     arch = small()
-    (ours,) = contestants(arch, masks_of(arch), (OURS, False))
+    (ours,) = contestants(arch, kept_samples_of(arch), (OURS, False))
     wrong = Variant(lambda model, images: lambda x: [1.01 * y for y in model(x)])
     with pytest.raises(ValueError, match='wrong does not compute'):
         make_variants(ours.module, images(), {'wrong': wrong})
@@ -253,7 +261,7 @@ def test_a_wrong_variant_is_found_and_a_missing_package_left_out():
 
 @pytest.mark.parametrize('names', [['openvino', 'openvino int8'], ['onnx']])
 def test_engines_compute_the_maps_of_the_backbone(names):
-    (ours,) = contestants(small(), masks_of(small()), (OURS, False))
+    (ours,) = contestants(small(), kept_samples_of(small()), (OURS, False))
     batch = torch.randn(1, 3, 64, 96)
     runs = make_variants(ours.module, batch, {name: VARIANTS[name] for name in names})
     assert list(runs) == names
@@ -267,7 +275,7 @@ def test_engines_compute_the_maps_of_the_backbone(names):
 
 
 def test_engines_are_left_out_where_they_cannot_run():
-    (ours,) = contestants(small(), masks_of(small()), (OURS, False))
+    (ours,) = contestants(small(), kept_samples_of(small()), (OURS, False))
     engines = {name: VARIANTS[name] for name in ('openvino', 'onnx')}
     assert make_variants(ours.module, torch.randn(1, 3, 64, 72), engines) == {}
 
@@ -363,7 +371,7 @@ def test_an_interrupted_run_keeps_the_archs_that_are_done(tmp_path, monkeypatch,
     ],
 )
 def test_what_is_not_valid_is_told(argv, message, capsys, monkeypatch, tmp_path):
-    monkeypatch.delenv(detector.DATA_VARIABLE, raising=False)
+    monkeypatch.delenv(detector_step.DATA_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     assert run_tool(*argv) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
@@ -386,12 +394,17 @@ def test_an_unknown_comparison_is_told_with_those_that_are_known(capsys):
 @pytest.mark.slow
 def test_detectors_of_different_backbones_take_the_same_step(data_dir):
     arch = small()
-    masks = masks_of(arch)
-    found = contestants(arch, masks, (OURS, False), ('meta', False), ('timm', False))
-    batch = detector.load_batch(str(data_dir / 'coco_mini'), 2, (128, 160), 'cpu')
+    kept_samples = kept_samples_of(arch)
+    found = contestants(
+        arch, kept_samples, (OURS, False), ('meta', False), ('timm', False)
+    )
+    batch = detector_step.load_batch(str(data_dir / 'coco_mini'), 2, (128, 160), 'cpu')
     assert batch['inputs'].shape == (2, 3, 128, 160)
-    steps = {(c.name,): detector.DetectorStep(c, arch, masks, batch) for c in found}
-    detector.check_losses(steps)
+    steps = {
+        (c.name,): detector_step.DetectorStep(c, arch, kept_samples, batch)
+        for c in found
+    }
+    detector_step.check_losses(steps)
     losses = []
     for step in steps.values():
         step.optimizer.zero_grad()

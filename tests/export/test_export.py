@@ -22,10 +22,10 @@ from convnext_backbone.backbone.convnext import ConvNeXt, LayerNorm2d
 from convnext_backbone.config.loading import read_config
 from convnext_backbone.export import ExportedModel, compare, convert
 from convnext_backbone.export import images as pictures
+from convnext_backbone.export.accuracy import use_exported
 from convnext_backbone.export.backends import SUFFIXES, openvino_core
-from convnext_backbone.export.evaluation import use_exported
-from convnext_backbone.export.graph import ImageModel
-from convnext_backbone.export.output import check_free, default_path
+from convnext_backbone.export.image_model import ImageModel
+from convnext_backbone.export.output_files import check_free, default_path
 from convnext_backbone.export.rewrite import AdaptiveMean, rewrite
 from convnext_backbone.export.summary import _metric_table
 

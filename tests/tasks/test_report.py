@@ -24,10 +24,10 @@ from convnext_backbone.results.predictions import encode
 from convnext_backbone.tasks.report import (
     charts,
     curves,
-    detection,
+    detection_findings,
     facts,
     page,
-    segmentation,
+    segmentation_findings,
     write_report,
 )
 from convnext_backbone.tasks.report import findings as found
@@ -207,7 +207,7 @@ def prediction(image_id: int, boxes, labels, scores, masks=None):
     shape = 100, 100
     labels, scores = np.array(labels, int), np.array(scores, float)
     boxes = np.asarray(boxes, float).reshape(-1, 4)
-    return detection.Predicted(
+    return detection_findings.Predicted(
         image_id, 'none.png', shape, boxes, scores, labels, masks
     )
 
@@ -233,7 +233,9 @@ def scenes(monkeypatch):
     from faster_coco_eval import COCO
 
     monkeypatch.setattr(
-        detection.pictures, 'load', lambda path: np.zeros((100, 100, 3), np.uint8)
+        detection_findings.pictures,
+        'load',
+        lambda path: np.zeros((100, 100, 3), np.uint8),
     )
     places = squares((0, 0), (40, 0), (0, 40))
     annotations = [
@@ -267,7 +269,7 @@ def test_ap_of_every_class_is_that_of_pycocotools(scenes):
     from pycocotools.cocoeval import COCOeval
 
     images, truth, classes = scenes
-    result = detection.summarise(images, truth, classes)
+    result = detection_findings.summarise(images, truth, classes)
     plain = COCO()
     plain.dataset = truth.dataset
     plain.createIndex()
@@ -311,7 +313,7 @@ def test_ap_of_every_class_is_that_of_pycocotools(scenes):
 
 def test_detections_are_matched_and_mistakes_counted(scenes):
     images, truth, classes = scenes
-    result = detection.summarise(images, truth, classes)
+    result = detection_findings.summarise(images, truth, classes)
     expected = [
         [1, 0, 0, 0],
         [1, 1, 0, 0],
@@ -336,12 +338,12 @@ def test_detections_are_matched_and_mistakes_counted(scenes):
 def test_images_without_predictions_or_objects_are_counted(scenes):
     _, truth, classes = scenes
     images = [prediction(1, [], [], []), prediction(2, [], [], [])]
-    result = detection.summarise(images, truth, classes)
+    result = detection_findings.summarise(images, truth, classes)
     assert result.matrix.counts[:3, 3].tolist() == [1, 2, 0]
     assert result.metrics['Box AP'] == 0
     assert [example.score for example in result.best + result.worst] == [0, 0]
     truth.imgToAnns[1] = []
-    counts, best, worst = detection.compare(images, truth.imgToAnns, [9, 4, 6])
+    counts, best, worst = detection_findings.compare(images, truth.imgToAnns, [9, 4, 6])
     assert len(best + worst) == 1
 
 
@@ -352,16 +354,16 @@ def test_pixels_are_counted_as_mmseg_does():
     truth = generator.integers(0, 3, (20, 30))
     labels = np.where(generator.random((20, 30)) < 0.6, truth, 1)
     truth[:4] = 255
-    counts = segmentation.confusion(truth, labels, 4)
+    counts = segmentation_findings.confusion(truth, labels, 4)
     areas = IoUMetric.intersect_and_union(
         torch.from_numpy(labels), torch.from_numpy(truth), 4, 255
     )
     theirs = IoUMetric.total_area_to_metrics(*areas)
-    iou, accuracy = segmentation.iou_and_accuracy(counts)
+    iou, accuracy = segmentation_findings.iou_and_accuracy(counts)
     np.testing.assert_allclose(iou, theirs['IoU'], rtol=1e-6)
     np.testing.assert_allclose(accuracy, theirs['Acc'], rtol=1e-6)
     assert np.isnan(iou[3])
-    result = segmentation.summarise(counts, ('a', 'b', 'c', 'd'), 1, [], [])
+    result = segmentation_findings.summarise(counts, ('a', 'b', 'c', 'd'), 1, [], [])
     assert result.metrics['mIoU'] == pytest.approx(100 * np.nanmean(theirs['IoU']))
     assert result.rows[-1][0] == 'd'
     assert result.matrix.shares[0].sum() == pytest.approx(1)
@@ -426,7 +428,9 @@ def test_many_parts_and_classes_are_cut_to_what_can_be_told_apart(tmp_path):
     assert chart.note == 'The 7 largest of 14 parts.'
     recall = np.linspace(0, 1, 101)
     many = [found.Curve(f'k{i}', recall, np.full(101, i / 20)) for i in range(20)]
-    result = segmentation.summarise(np.eye(2, dtype=int), ('a', 'b'), 1, [], [])
+    result = segmentation_findings.summarise(
+        np.eye(2, dtype=int), ('a', 'b'), 1, [], []
+    )
     object.__setattr__(result, 'class_curves', many)
     object.__setattr__(result, 'iou_curves', many[:3])
     by_class, _ = curves.precision_charts(result)
@@ -473,4 +477,4 @@ def test_pictures_have_one_size(tmp_path):
     for name, shape in (('small', (40, 20)), ('large', (600, 1200))):
         path = str(tmp_path / f'{name}.png')
         cv2.imwrite(path, np.full((*shape, 3), 90, np.uint8))
-        assert max(detection.pictures.load(path).shape) == 560
+        assert max(detection_findings.pictures.load(path).shape) == 560

@@ -18,7 +18,7 @@ from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.results.drawing import default_palette
 from convnext_backbone.tasks.report import curves, facts
 from convnext_backbone.tasks.report.charts import Chart
-from convnext_backbone.tasks.report.evaluation import evaluate, own_instances
+from convnext_backbone.tasks.report.collect_findings import evaluate, own_instances
 from convnext_backbone.tasks.report.findings import Findings
 from convnext_backbone.tasks.report.history import History, read_history
 

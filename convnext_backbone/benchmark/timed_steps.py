@@ -6,9 +6,9 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from convnext_backbone.benchmark.kept_samples import Masks
 from convnext_backbone.benchmark.machine import synchronize
 from convnext_backbone.benchmark.peers import Contestant
+from convnext_backbone.benchmark.shared_drop_path import KeptSamples
 
 
 class Inference:
@@ -38,9 +38,11 @@ class TrainingStep:
     in the layout of the maps: the layers after a backbone hand back what they got.
     """
 
-    def __init__(self, contestant: Contestant, masks: Masks, images: Tensor) -> None:
+    def __init__(
+        self, contestant: Contestant, kept_samples: KeptSamples, images: Tensor
+    ) -> None:
         self.contestant = contestant
-        self.masks = masks
+        self.kept_samples = kept_samples
         self.images = images
         self.gradients: list[Tensor] = []
 
@@ -49,7 +51,7 @@ class TrainingStep:
         device = str(self.images.device)
         module = self.contestant.module.train()
         module.zero_grad(set_to_none=True)
-        self.contestant.seed(seed, self.masks, len(self.images))
+        self.contestant.seed(seed, self.kept_samples, len(self.images))
         synchronize(device)
         start = perf_counter()
         outs = module(self.images)

@@ -12,11 +12,11 @@ from mmengine.logging import MMLogger
 from convnext_backbone import __version__, checkpoints
 from convnext_backbone.export import compare, convert
 from convnext_backbone.export import images as pictures
+from convnext_backbone.export.accuracy import evaluate
 from convnext_backbone.export.backends import require
-from convnext_backbone.export.evaluation import evaluate
-from convnext_backbone.export.exported import ExportedModel
-from convnext_backbone.export.graph import ImageModel
-from convnext_backbone.export.output import check_free, publish
+from convnext_backbone.export.exported_model import ExportedModel
+from convnext_backbone.export.image_model import ImageModel
+from convnext_backbone.export.output_files import check_free, publish
 from convnext_backbone.export.quantize import QUANTIZERS
 from convnext_backbone.tasks.infer import build_model
 

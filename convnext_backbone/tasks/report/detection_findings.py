@@ -12,7 +12,7 @@ from convnext_backbone.registry import METRICS
 from convnext_backbone.results import drawing
 from convnext_backbone.results.predictions import encode
 from convnext_backbone.tasks.report import pictures
-from convnext_backbone.tasks.report.coco_evaluation import (
+from convnext_backbone.tasks.report.coco_metric import (
     Predicted,
     annotations,
     evaluate,

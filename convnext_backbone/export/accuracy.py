@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from convnext_backbone import checkpoints
 from convnext_backbone.config.parts import iter_datasets
-from convnext_backbone.export.exported import ExportedModel
-from convnext_backbone.export.graph import ImageModel
+from convnext_backbone.export.exported_model import ExportedModel
+from convnext_backbone.export.image_model import ImageModel
 from convnext_backbone.export.images import pad, padded
 from convnext_backbone.openmmlab.runner import TestRunner
 

@@ -11,9 +11,9 @@ from mmengine.utils import ManagerMixin
 
 from convnext_backbone import checkpoints
 from convnext_backbone.openmmlab.runner import TestRunner
-from convnext_backbone.tasks.report.detection import DetectionFindings
+from convnext_backbone.tasks.report.detection_findings import DetectionFindings
 from convnext_backbone.tasks.report.findings import Findings
-from convnext_backbone.tasks.report.segmentation import SegmentationFindings
+from convnext_backbone.tasks.report.segmentation_findings import SegmentationFindings
 
 
 def evaluate(cfg: Config, checkpoint: str) -> tuple[Findings, float, dict]:

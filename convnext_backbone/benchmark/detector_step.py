@@ -14,10 +14,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 from torch import Tensor, nn
 
-from convnext_backbone.benchmark.contest_archs import Arch
-from convnext_backbone.benchmark.kept_samples import Masks
+from convnext_backbone.benchmark.arch_specs import Arch
 from convnext_backbone.benchmark.machine import synchronize
 from convnext_backbone.benchmark.peers import OURS, Contestant, build
+from convnext_backbone.benchmark.shared_drop_path import KeptSamples
 from convnext_backbone.config.loading import read_config, set_data_root
 from convnext_backbone.foundation.errors import UserError
 
@@ -36,21 +36,21 @@ class DetectorStep:
     Args:
         contestant: Whose backbone.
         arch: Of the backbone.
-        masks: The samples that the blocks keep.
+        kept_samples: The samples that the blocks keep.
         batch: Images and annotations, from :func:`load_batch`.
     """
 
     def __init__(
-        self, contestant: Contestant, arch: Arch, masks: Masks, batch: dict
+        self, contestant: Contestant, arch: Arch, kept_samples: KeptSamples, batch: dict
     ) -> None:
         self.contestant = contestant
-        self.masks = masks
+        self.kept_samples = kept_samples
         self.inputs: Tensor = batch['inputs']
         self.samples: list = batch['data_samples']
         # Heads have the same weights in every detector, and groups our names.
         torch.manual_seed(0)
         self.model = _model(arch).to(self.inputs.device).train()
-        ours = build(OURS, arch, masks, contestant.params)
+        ours = build(OURS, arch, kept_samples, contestant.params)
         self.model.backbone = ours.module
         self.optimizer = _optimizer(self.model)
         theirs = {id(p): contestant.params[key] for key, p in ours.params.items()}
@@ -60,7 +60,7 @@ class DetectorStep:
 
     def loss(self, seed: int) -> Tensor:
         """Compute the sum of all losses."""
-        self.contestant.seed(seed, self.masks, len(self.inputs))
+        self.contestant.seed(seed, self.kept_samples, len(self.inputs))
         np.random.seed(seed)
         losses = self.model.loss(self.inputs, copy.copy(self.samples))
         return self.model.parse_losses(losses)[0]

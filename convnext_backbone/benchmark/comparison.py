@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from tqdm import tqdm
 
-from convnext_backbone.benchmark import detector, machine
-from convnext_backbone.benchmark.check import check
-from convnext_backbone.benchmark.contest_archs import Arch, find_archs
-from convnext_backbone.benchmark.infer import make_variants
-from convnext_backbone.benchmark.kept_samples import Masks
-from convnext_backbone.benchmark.measure import Inference, TrainingStep
+from convnext_backbone.benchmark import detector_step, machine
+from convnext_backbone.benchmark.arch_specs import Arch, find_archs
+from convnext_backbone.benchmark.equivalence import check
+from convnext_backbone.benchmark.inference_variants import make_variants
 from convnext_backbone.benchmark.memory import Job, peak_memory
 from convnext_backbone.benchmark.options import Options
 from convnext_backbone.benchmark.pairing import Key, entrants, pairs
 from convnext_backbone.benchmark.peers import OURS, Contestant, build
-from convnext_backbone.benchmark.random_weights import random_state
+from convnext_backbone.benchmark.random_weights import random_state_dict
 from convnext_backbone.benchmark.results import Absent, Row, timed
+from convnext_backbone.benchmark.shared_drop_path import KeptSamples
+from convnext_backbone.benchmark.timed_steps import Inference, TrainingStep
 from convnext_backbone.export.timing import Step, measure
 
 # What the steps of a comparison time: name of the rows, its variant, and the FLOPs.
@@ -43,7 +43,7 @@ def compare(options: Options) -> Iterator[tuple[list[Row], list[Absent]]]:
     """
     data_root = None
     if options.what == 'step':
-        data_root = detector.find_data(options.data_root)
+        data_root = detector_step.find_data(options.data_root)
     peak = machine.gemm_peak(options.device)
     for arch in find_archs(options.archs):
         comparison = _Comparison(options, arch, peak, data_root)
@@ -64,7 +64,7 @@ class _Comparison:
         self.arch = arch
         self.gemm_peak = gemm_peak
         self.data_root = data_root
-        self.state = random_state(arch)
+        self.state = random_state_dict(arch)
         generator = torch.Generator().manual_seed(0)
         shape = (options.batch, 3, *options.shape)
         self.images = torch.randn(shape, generator=generator).to(options.device)
@@ -74,7 +74,7 @@ class _Comparison:
 
     def inference(self) -> list[Row]:
         """Compare every way to run ours with the peers' only way."""
-        contestants = self._checked_contestants(Masks(0.0, sum(self.arch.depths)))
+        contestants = self._checked_contestants(KeptSamples(0.0, sum(self.arch.depths)))
         variants = make_variants(contestants[OURS, False].module, self.images)
         peers = {
             name: contestant.module
@@ -101,11 +101,11 @@ class _Comparison:
         """Compare training steps, of the backbone or a detector, and their memory."""
         rows: list[Row] = []
         for rate in dict.fromkeys(self.options.drop_paths or [self.arch.drop_path]):
-            masks = Masks(rate, sum(self.arch.depths))
-            contestants = self._checked_contestants(masks)
+            kept_samples = KeptSamples(rate, sum(self.arch.depths))
+            contestants = self._checked_contestants(kept_samples)
             if self.options.what == 'backbone' and not rows:
                 rows += self._eval_rows(contestants)
-            steps = self._steps(contestants, masks)
+            steps = self._steps(contestants, kept_samples)
             title = f'{self.arch.name} drop path {rate:g}'
             seconds = measure(steps, self.options.rounds, title)
             for key, names in TIMED[self.options.what].items():
@@ -124,37 +124,39 @@ class _Comparison:
             rows += self._memory_rows(rate)
         return rows
 
-    def _checked_contestants(self, masks: Masks) -> dict[Key, Contestant]:
+    def _checked_contestants(self, kept_samples: KeptSamples) -> dict[Key, Contestant]:
         """Build all who take part; they compute the same."""
-        contestants = {key: self._build(key, masks) for key in self.keys}
-        reference = contestants.get((OURS, False)) or self._build((OURS, False), masks)
+        contestants = {key: self._build(key, kept_samples) for key in self.keys}
+        reference = contestants.get((OURS, False)) or self._build(
+            (OURS, False), kept_samples
+        )
         others = [c for c in contestants.values() if c is not reference]
-        check(reference, others, masks, self.images)
+        check(reference, others, kept_samples, self.images)
         return contestants
 
-    def _build(self, key: Key, masks: Masks) -> Contestant:
+    def _build(self, key: Key, kept_samples: KeptSamples) -> Contestant:
         name, with_cp = key
-        contestant = build(name, self.arch, masks, self.state, with_cp)
+        contestant = build(name, self.arch, kept_samples, self.state, with_cp)
         contestant.module.to(self.options.device)
         return contestant
 
     def _steps(
-        self, contestants: Mapping[Key, Contestant], masks: Masks
+        self, contestants: Mapping[Key, Contestant], kept_samples: KeptSamples
     ) -> Mapping[Key, Step]:
         if self.options.what == 'backbone':
             return {
-                key: TrainingStep(contestant, masks, self.images)
+                key: TrainingStep(contestant, kept_samples, self.images)
                 for key, contestant in contestants.items()
             }
         options = self.options
-        batch = detector.load_batch(
+        batch = detector_step.load_batch(
             self.data_root, options.batch, options.shape, options.device
         )
         steps = {
-            key: detector.DetectorStep(contestant, self.arch, masks, batch)
+            key: detector_step.DetectorStep(contestant, self.arch, kept_samples, batch)
             for key, contestant in contestants.items()
         }
-        detector.check_losses(steps)
+        detector_step.check_losses(steps)
         return steps
 
     def _eval_rows(self, contestants: Mapping[Key, Contestant]) -> list[Row]:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from convnext_backbone.backbone.convnext import ConvNeXt
-from convnext_backbone.benchmark.check import TOLERANCE, check_maps
 from convnext_backbone.benchmark.engines import Engine
+from convnext_backbone.benchmark.equivalence import TOLERANCE, check_maps
 from convnext_backbone.export.backends import PACKAGES
 
 Run = Callable[[Tensor], Sequence[Tensor]]

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from convnext_backbone.benchmark.kept_samples import Masks
 from convnext_backbone.benchmark.peers import Contestant
+from convnext_backbone.benchmark.shared_drop_path import KeptSamples
 from convnext_backbone.export.compare import relative_difference
 from convnext_backbone.foundation.errors import UserError
 
@@ -17,7 +17,7 @@ GRADIENT_SIDE = 64  # pixels; gradients of larger images take time and memory
 def check(
     reference: Contestant,
     others: Iterable[Contestant],
-    masks: Masks,
+    kept_samples: KeptSamples,
     images: Tensor,
     tolerance: float = TOLERANCE,
 ) -> None:
@@ -29,7 +29,7 @@ def check(
     Args:
         reference: Ours, without checkpointing.
         others: What must equal it.
-        masks: The samples that the blocks keep in training.
+        kept_samples: The samples that the blocks keep in training.
         images: (N, 3, H, W).
         tolerance: Greatest relative difference.
 
@@ -38,14 +38,14 @@ def check(
     """
     crop = images[..., :GRADIENT_SIDE, :GRADIENT_SIDE].contiguous()
     with torch.backends.cudnn.flags(allow_tf32=False):
-        expected = _results(reference, masks, images, crop)
+        expected = _results(reference, kept_samples, images, crop)
         for other in others:
-            results = _results(other, masks, images, crop)
+            results = _results(other, kept_samples, images, crop)
             _compare(other.name, results, expected, tolerance)
 
 
 def _results(
-    contestant: Contestant, masks: Masks, images: Tensor, crop: Tensor
+    contestant: Contestant, kept_samples: KeptSamples, images: Tensor, crop: Tensor
 ) -> dict[str, Tensor]:
     module = contestant.module.eval()
     with torch.no_grad():
@@ -58,7 +58,7 @@ def _results(
     for key, gradient in zip(contestant.params, gradients, strict=True):
         results[f'the gradient of {key}'] = gradient.flatten()
     module.train()
-    contestant.seed(0, masks, len(crop))
+    contestant.seed(0, kept_samples, len(crop))
     outs = [out.detach() for out in module(crop)]
     return results | _named('in training map', outs)
 
