@@ -2,10 +2,10 @@
 
 In training, our blocks draw ``torch.rand(N) < keep`` from the CPU's default generator,
 one block after the other. :meth:`KeptSamples.draw` draws the same numbers in the same
-order. After the same seed, ours and a peer therefore drop the same samples and leave the
-generator in the same state, which matters to a detector's random samplers behind the
-backbone. The peers' own drop path modules are replaced by :class:`SharedDropPath`, which
-looks up what was drawn and multiplies as the peer does.
+order. After the same seed, ours and a peer therefore drop the same samples and leave
+the generator in the same state, which matters to a detector's random samplers behind
+the backbone. The peers' own drop path modules are replaced by :class:`SharedDropPath`,
+which looks up what was drawn and multiplies as the peer does.
 """
 
 import torch

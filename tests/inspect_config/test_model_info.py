@@ -19,12 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from convnext_backbone.backbone.archs import ARCHS
 from convnext_backbone.config.loading import read_config
-from convnext_backbone.inspect_config.model_info import (
-    PUBLISHED,
-    ModelInfo,
-    model_info,
-    readme_table,
-)
+from convnext_backbone.inspect_config.model_info import ModelInfo, model_info
+from convnext_backbone.inspect_config.published_costs import PUBLISHED, readme_table
 from convnext_backbone.inspect_config.training_memory import (
     SavedBytes,
     estimate_training,
@@ -75,7 +71,7 @@ def test_swin_l_was_published_without_attention_s_products(published):
 
 def test_readme_holds_the_table(published):
     text = (ROOT / 'README.md').read_text()
-    command = 'python tools/model_info.py --readme'
+    command = 'convnext-backbone model-info --readme'
     assert text.count(BEGIN) == text.count(END) == 1, (
         f'README.md must hold one line {BEGIN.strip()} and one {END}, and between them '
         f'what this prints: {command}'
