@@ -1,13 +1,13 @@
-"""Compares arch after arch: builds, checks, times, measures memory."""
+"""Compares one architecture after the other: builds, checks, times, measures memory."""
 
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from tqdm import tqdm
 
-from convnext_backbone.benchmark import detector_step, machine
+from convnext_backbone.benchmark import detector_step, flops, machine
 from convnext_backbone.benchmark.arch_specs import Arch, find_archs
-from convnext_backbone.benchmark.equivalence import check
+from convnext_backbone.benchmark.equivalence import check_equivalence
 from convnext_backbone.benchmark.inference_variants import make_variants
 from convnext_backbone.benchmark.memory import Job, peak_memory
 from convnext_backbone.benchmark.options import Options
@@ -19,27 +19,28 @@ from convnext_backbone.benchmark.shared_drop_path import KeptSamples
 from convnext_backbone.benchmark.timed_steps import Inference, TrainingStep
 from convnext_backbone.export.timing import Step, measure
 
-# What the steps of a comparison time: name of the rows, its variant, and the FLOPs.
+# What the steps of a comparison time: `what` and `variant` of the rows, and a function
+# that counts the FLOPs.
 TIMED: dict[str, dict[str, tuple[str, str, Callable[..., float] | None]]] = {
     'backbone': {
-        'train': ('forward', 'train', machine.forward_flops),
-        'forward_backward': ('forward_backward', 'train', machine.step_flops),
+        'train': ('forward', 'train', flops.forward_flops),
+        'forward_backward': ('forward_backward', 'train', flops.step_flops),
     },
     'step': {'train_step': ('train_step', 'train', None)},
 }
 
 
 def compare(options: Options) -> Iterator[tuple[list[Row], list[Absent]]]:
-    """Compare arch by arch.
+    """Compare one architecture after the other.
 
     Args:
-        options: What to compare; they are valid.
+        options: What to compare; already checked.
 
     Yields:
-        The rows of an arch, and the peers that are missing in them.
+        The rows of an architecture, and the peers that are missing in them.
 
     Raises:
-        UserError: There are no images, or someone computes something else than ours.
+        UserError: There are no images, or a peer does not compute what ours does.
     """
     data_root = None
     if options.what == 'step':
@@ -55,7 +56,7 @@ def compare(options: Options) -> Iterator[tuple[list[Row], list[Absent]]]:
 
 
 class _Comparison:
-    """Ours and its peers in one arch."""
+    """Ours and its peers in one architecture."""
 
     def __init__(
         self, options: Options, arch: Arch, gemm_peak: float, data_root: str | None
@@ -68,12 +69,12 @@ class _Comparison:
         generator = torch.Generator().manual_seed(0)
         shape = (options.batch, 3, *options.shape)
         self.images = torch.randn(shape, generator=generator).to(options.device)
-        # In inference nothing is recomputed.
+        # Inference has no backward pass that could recompute anything.
         levels = [False] if options.what == 'infer' else options.with_cp
         self.keys, self.absent = entrants(arch, options.peers, levels)
 
     def inference(self) -> list[Row]:
-        """Compare every way to run ours with the peers' only way."""
+        """Compare every variant of our inference with that of each peer."""
         contestants = self._checked_contestants(KeptSamples(0.0, sum(self.arch.depths)))
         variants = make_variants(contestants[OURS, False].module, self.images)
         peers = {
@@ -88,7 +89,7 @@ class _Comparison:
             self._timed(
                 seconds[f'ours {variant}']['eval'],
                 seconds[peer]['eval'],
-                ('infer', variant, machine.forward_flops),
+                ('infer', variant, flops.forward_flops),
                 0.0,
                 (OURS, False),
                 (peer, False),
@@ -98,7 +99,7 @@ class _Comparison:
         ]
 
     def training(self) -> list[Row]:
-        """Compare training steps, of the backbone or a detector, and their memory."""
+        """Compare training steps of the backbone or of a detector, and their memory."""
         rows: list[Row] = []
         for rate in dict.fromkeys(self.options.drop_paths or [self.arch.drop_path]):
             kept_samples = KeptSamples(rate, sum(self.arch.depths))
@@ -120,18 +121,18 @@ class _Comparison:
                     )
                     for ours, peer in pairs(self.keys)
                 ]
-            del contestants, steps  # their memory is for the processes to come
+            del contestants, steps  # frees memory for the processes that measure it
             rows += self._memory_rows(rate)
         return rows
 
     def _checked_contestants(self, kept_samples: KeptSamples) -> dict[Key, Contestant]:
-        """Build all who take part; they compute the same."""
+        """Build all backbones that take part, and check that they compute the same."""
         contestants = {key: self._build(key, kept_samples) for key in self.keys}
         reference = contestants.get((OURS, False)) or self._build(
             (OURS, False), kept_samples
         )
         others = [c for c in contestants.values() if c is not reference]
-        check(reference, others, kept_samples, self.images)
+        check_equivalence(reference, others, kept_samples, self.images)
         return contestants
 
     def _build(self, key: Key, kept_samples: KeptSamples) -> Contestant:
@@ -143,6 +144,7 @@ class _Comparison:
     def _steps(
         self, contestants: Mapping[Key, Contestant], kept_samples: KeptSamples
     ) -> Mapping[Key, Step]:
+        """Make the training steps to time; those of detectors have the same losses."""
         if self.options.what == 'backbone':
             return {
                 key: TrainingStep(contestant, kept_samples, self.images)
@@ -160,7 +162,7 @@ class _Comparison:
         return steps
 
     def _eval_rows(self, contestants: Mapping[Key, Contestant]) -> list[Row]:
-        """Compare forward passes in eval mode, where levels of checkpointing do not."""
+        """Compare forward passes in eval mode, where checkpointing has no effect."""
         first: dict[str, Key] = {}
         for key in self.keys:
             first.setdefault(key[0], key)
@@ -173,7 +175,7 @@ class _Comparison:
             self._timed(
                 seconds[OURS]['eval'],
                 seconds[peer]['eval'],
-                ('forward', 'eval', machine.forward_flops),
+                ('forward', 'eval', flops.forward_flops),
                 0.0,
                 (OURS, False),
                 (peer, False),
@@ -183,6 +185,8 @@ class _Comparison:
         ]
 
     def _memory_rows(self, rate: float) -> list[Row]:
+        """Measure peak memory in processes, and make the rows of all pairs."""
+        """Measure peak memory in processes, and make the rows of all pairs."""
         options = self.options
         peaks = {}
         title = f'{self.arch.name} memory'
@@ -221,15 +225,19 @@ class _Comparison:
         ours: Key,
         peer: Key,
     ) -> Row:
-        what, variant, flops = names
-        shape = self.options.shape
-        work = flops(self.arch, self.options.batch, shape, rate) if flops else None
+        """Make the row of the seconds of ours and of a peer."""
+        what, variant, count_flops = names
+        work = None
+        if count_flops:
+            batch, shape = self.options.batch, self.options.shape
+            work = count_flops(self.arch, batch, shape, rate)
         facts = self._facts(what, variant, rate, ours, peer)
         return timed(our_seconds, peer_seconds, work, self.gemm_peak, **facts)
 
     def _facts(
         self, what: str, variant: str, rate: float, ours: Key, peer: Key
     ) -> dict[str, object]:
+        """Return the fields of a row that are not measured."""
         return dict(
             what=what,
             variant=variant,
