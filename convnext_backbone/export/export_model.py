@@ -132,30 +132,39 @@ def export(cfg: Config, checkpoint: str, options: ExportOptions) -> dict:
                 cfg, checkpoint, ExportedModel(source), options.eval_images
             )
             metrics = dict(before=before, after=after)
-        result = dict(
-            exported_by=f'convnext_backbone {__version__}',
-            model=out.name,
-            config=cfg.filename,
-            checkpoint=checkpoint,
-            format=kind,
-            int8=options.int8,
-            dynamic=options.dynamic,
-            shape=reference.input_shape,
-            shape_from=reference.size_origin,
-            notes=notes,
-            differences={
+        result = {
+            **_facts(cfg, checkpoint, options, reference),
+            'notes': notes,
+            'differences': {
                 name: dict(zip(reference.outputs, values, strict=True))
                 for name, values in differences.items()
             },
-            timed_shape=tuple(reference.batches[0].shape),
-            threads=torch.get_num_threads(),
-            ms_per_image=_time(reference, options, float_file, exported),
-            calibration_images=calibration_images,
-            metrics=metrics,
-        )
+            'ms_per_image': _time(reference, options, float_file, exported),
+            'calibration_images': calibration_images,
+            'metrics': metrics,
+        }
         with os_errors_told(f'writing --out {out}'):
             publish(done, out, result)
     return result
+
+
+def _facts(
+    cfg: Config, checkpoint: str, options: ExportOptions, reference: _Reference
+) -> dict:
+    """Return what the JSON file states of an export, but for the measurements."""
+    return dict(
+        exported_by=f'convnext_backbone {__version__}',
+        model=options.out.name,
+        config=cfg.filename,
+        checkpoint=checkpoint,
+        format=options.kind,
+        int8=options.int8,
+        dynamic=options.dynamic,
+        shape=reference.input_shape,
+        shape_from=reference.size_origin,
+        timed_shape=tuple(reference.batches[0].shape),
+        threads=torch.get_num_threads(),
+    )
 
 
 def _read_reference(cfg: Config, checkpoint: str, options: ExportOptions) -> _Reference:

@@ -5,6 +5,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -15,22 +16,28 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 from support.commands import DET, SEG, tool
+from support.error_messages import only_error
 from support.work_dirs import RECORD, TIMES, make_work_dir, train_line, write_run
 
 from convnext_backbone import checkpoints
 from convnext_backbone.demo_scenes import make_demo_data
+from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.openmmlab.runner import TestRunner
 from convnext_backbone.results.predictions import encode
 from convnext_backbone.tasks.report import (
     charts,
     curves,
-    detection_findings,
     facts,
     page,
+    pictures,
     segmentation_findings,
     write_report,
 )
 from convnext_backbone.tasks.report import findings as found
+from convnext_backbone.tasks.report.coco_metric import GroundTruth, Predicted
+from convnext_backbone.tasks.report.collect_findings import collect_findings
+from convnext_backbone.tasks.report.detection_findings import summarise
+from convnext_backbone.tasks.report.detection_matching import match_boxes
 from convnext_backbone.tasks.report.history import read_history
 
 
@@ -105,7 +112,7 @@ def test_the_numbers_are_those_of_the_toolboxes(tmp_path, demo, config, names, s
     work_dir = make_work_dir(tmp_path / 'run', demo, config)
     checkpoint = str(work_dir / 'best_of_all_iter_3.pth')
     cfg = Config.fromfile(read_history(work_dir).config)
-    ours, _, _ = page.evaluate(cfg, checkpoint)
+    ours, _, _ = collect_findings(cfg, checkpoint)
     cfg.work_dir = str(tmp_path / 'other')
     runner = TestRunner.from_cfg(cfg)
     checkpoints.load(runner.model, checkpoint, strict=True)
@@ -115,7 +122,7 @@ def test_the_numbers_are_those_of_the_toolboxes(tmp_path, demo, config, names, s
         assert ours.metrics[mine] == expected
     if config == DET:  # the data samples' ground truth serves as well as the json
         cfg.val_evaluator = dict(type='VOCMetric')
-        without, _, _ = page.evaluate(cfg, checkpoint)
+        without, _, _ = collect_findings(cfg, checkpoint)
         assert [row[:2] for row in without.rows] == [row[:2] for row in ours.rows]
         assert without.matrix.counts.tolist() == ours.matrix.counts.tolist()
 
@@ -128,7 +135,7 @@ def test_a_training_without_a_checkpoint_has_a_page_that_says_so(tmp_path, demo)
         'summary', 'training', 'timing', 'setup', 'environment', 'commands'
     ]  # fmt: skip
     assert 'the best that was logged during training' in text
-    assert f'python tools/train.py {work_dir}/{TIMES[0]}/vis_data/config.py' in text
+    assert f'convnext-backbone train {work_dir}/{TIMES[0]}/vis_data/config.py' in text
 
 
 def test_a_training_that_logged_nothing_has_a_page(tmp_path, demo):
@@ -145,6 +152,7 @@ def test_data_that_is_gone_is_told_in_the_page(tmp_path):
     (tmp_path / 'data').rename(tmp_path / 'elsewhere')
     text = write_report(work_dir).read_text(encoding='utf-8')
     assert re.search('Not evaluated: val data: .* does not exist', text)
+    assert 'The training images are not counted: reading the training data' in text
     assert '- images to train on' in text
 
 
@@ -163,6 +171,58 @@ def test_a_wrong_checkpoint_leaves_the_old_page(tmp_path, demo):
         write_report(work_dir, str(work_dir / 'none.pth'))
     assert (work_dir / 'report.html').read_text() == 'old'
     assert not list(work_dir.glob('*.part'))
+
+
+@pytest.mark.parametrize('content', ['{"seconds": ', '[]'])
+def test_a_damaged_record_is_told(tmp_path, content, capsys):
+    folder = write_run(tmp_path, TIMES[0], [train_line(1)])
+    (folder / 'run.json').write_text(content)
+    assert tool('report', tmp_path) == 1
+    assert str(folder / 'run.json') in only_error(capsys.readouterr().err)
+
+
+def test_a_damaged_config_of_a_run_is_told(tmp_path, capsys):
+    folder = write_run(tmp_path, TIMES[0], [train_line(1)], config='model = (')
+    assert tool('report', tmp_path) == 1
+    error = only_error(capsys.readouterr().err)
+    assert f'config {folder}/vis_data/config.py cannot be read' in error
+
+
+def test_a_page_that_cannot_be_written_is_told(tmp_path, demo, capsys):
+    work_dir = make_work_dir(tmp_path / 'run', demo, SEG, trained=False)
+    (work_dir / 'report.html').mkdir()
+    assert tool('report', work_dir) == 1
+    assert f'writing {work_dir}/report.html: ' in only_error(capsys.readouterr().err)
+
+
+def test_a_validation_image_that_is_gone_is_told(tmp_path, capsys):
+    make_demo_data(tmp_path / 'data', train=1, val=1, size=96)
+    work_dir = make_work_dir(tmp_path / 'run', tmp_path / 'data', DET)
+    for image in (tmp_path / 'data' / 'images' / 'validation').iterdir():
+        image.unlink()
+    assert tool('report', work_dir) == 1
+    error = only_error(capsys.readouterr().err)
+    assert 'evaluating on the validation data: ' in error
+    assert image.name in error
+
+
+def test_an_image_that_is_damaged_is_told(tmp_path):
+    file = tmp_path / 'damaged.png'
+    with pytest.raises(UserError, match='damaged.png'):
+        pictures.load(str(file))
+    file.write_text('no picture')
+    with pytest.raises(UserError, match='damaged.png cannot be read'):
+        pictures.load(str(file))
+
+
+def test_a_broken_line_within_the_log_is_left_out_with_a_warning(tmp_path):
+    folder = write_run(tmp_path, TIMES[0], [train_line(1)])
+    with (folder / 'vis_data' / 'scalars.json').open('ab') as file:
+        file.write(b'\xff{"loss"\n' + json.dumps(train_line(3)).encode())
+    with mock.patch.object(MMLogger, 'warning') as warning:
+        history = read_history(tmp_path)
+    assert [line['step'] for line in history.train] == [1, 3]
+    assert 'scalars.json, line 2, is not valid JSON' in warning.call_args.args[0]
 
 
 def test_a_later_run_replaces_what_it_trained_again(tmp_path):
@@ -207,9 +267,7 @@ def prediction(image_id: int, boxes, labels, scores, masks=None):
     shape = 100, 100
     labels, scores = np.array(labels, int), np.array(scores, float)
     boxes = np.asarray(boxes, float).reshape(-1, 4)
-    return detection_findings.Predicted(
-        image_id, 'none.png', shape, boxes, scores, labels, masks
-    )
+    return Predicted(image_id, 'none.png', shape, boxes, scores, labels, masks)
 
 
 def annotation(number: int, image_id: int, category: int, box, crowd: int = 0) -> dict:
@@ -233,7 +291,7 @@ def scenes(monkeypatch):
     from faster_coco_eval import COCO
 
     monkeypatch.setattr(
-        detection_findings.pictures,
+        pictures,
         'load',
         lambda path: np.zeros((100, 100, 3), np.uint8),
     )
@@ -261,17 +319,17 @@ def scenes(monkeypatch):
         prediction(2, [places[2], (70, 0, 90, 20)], [1, 2], [0.8, 0.6],
                    [masks[2], encode(np.eye(100, dtype=bool))]),
     ]  # fmt: skip
-    return images, truth, tuple(names)
+    return images, GroundTruth(truth, tuple(names))
 
 
 def test_ap_of_every_class_is_that_of_pycocotools(scenes):
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    images, truth, classes = scenes
-    result = detection_findings.summarise(images, truth, classes)
+    images, truth = scenes
+    result = summarise(images, truth)
     plain = COCO()
-    plain.dataset = truth.dataset
+    plain.dataset = truth.coco.dataset
     plain.createIndex()
     for column, kind in ((2, 'segm'), (5, 'bbox')):
         entries = [
@@ -291,7 +349,7 @@ def test_ap_of_every_class_is_that_of_pycocotools(scenes):
                 strict=True,
             )
         ]
-        for name, category in zip(classes, (9, 4, 6), strict=True):
+        for name, category in zip(truth.classes, (9, 4, 6), strict=True):
             evaluation = COCOeval(plain, plain.loadRes(copy.deepcopy(entries)), kind)
             evaluation.params.catIds = [category]
             evaluation.evaluate()
@@ -312,8 +370,8 @@ def test_ap_of_every_class_is_that_of_pycocotools(scenes):
 
 
 def test_detections_are_matched_and_mistakes_counted(scenes):
-    images, truth, classes = scenes
-    result = detection_findings.summarise(images, truth, classes)
+    images, truth = scenes
+    result = summarise(images, truth)
     expected = [
         [1, 0, 0, 0],
         [1, 1, 0, 0],
@@ -336,14 +394,14 @@ def test_detections_are_matched_and_mistakes_counted(scenes):
 
 
 def test_images_without_predictions_or_objects_are_counted(scenes):
-    _, truth, classes = scenes
+    _, truth = scenes
     images = [prediction(1, [], [], []), prediction(2, [], [], [])]
-    result = detection_findings.summarise(images, truth, classes)
+    result = summarise(images, truth)
     assert result.matrix.counts[:3, 3].tolist() == [1, 2, 0]
     assert result.metrics['Box AP'] == 0
     assert [example.score for example in result.best + result.worst] == [0, 0]
-    truth.imgToAnns[1] = []
-    counts, best, worst = detection_findings.compare(images, truth.imgToAnns, [9, 4, 6])
+    truth.coco.imgToAnns[1] = []
+    _, best, worst = match_boxes(images, truth)
     assert len(best + worst) == 1
 
 
@@ -477,4 +535,4 @@ def test_pictures_have_one_size(tmp_path):
     for name, shape in (('small', (40, 20)), ('large', (600, 1200))):
         path = str(tmp_path / f'{name}.png')
         cv2.imwrite(path, np.full((*shape, 3), 90, np.uint8))
-        assert max(detection_findings.pictures.load(path).shape) == 560
+        assert max(pictures.load(path).shape) == 560

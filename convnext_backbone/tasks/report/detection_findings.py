@@ -1,34 +1,32 @@
-"""What a detector gets right and wrong: AP per class, confusions, examples."""
+"""The findings about a detector: AP of each class, confusions, examples."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
-from pycocotools import mask as rle
 
 from convnext_backbone.registry import METRICS
-from convnext_backbone.results import drawing
 from convnext_backbone.results.predictions import encode
-from convnext_backbone.tasks.report import pictures
 from convnext_backbone.tasks.report.coco_metric import (
+    GroundTruth,
     Predicted,
     annotations,
     evaluate,
 )
-from convnext_backbone.tasks.report.findings import (
-    MISTAKES,
-    Curve,
-    Example,
-    Extremes,
-    Findings,
-    Mistake,
-    shrink,
-    sort_rows,
+from convnext_backbone.tasks.report.detection_examples import draw_example
+from convnext_backbone.tasks.report.detection_matching import (
+    IOU_THR,
+    SCORE_THR,
+    find_mistakes,
+    match_boxes,
 )
+from convnext_backbone.tasks.report.findings import Curve, Findings, shrink, sort_rows
 
-SCORE_THR, IOU_THR = 0.3, 0.5
+if TYPE_CHECKING:  # takes long to import
+    from faster_coco_eval import COCO, COCOeval_faster
+
 STATS = {'': 0, '50': 1, '75': 2, ' small': 3, ' medium': 4, ' large': 5}
 KINDS = {'segm': 'Mask AP', 'bbox': 'Box AP'}
 IOU_CURVES = {0: '0.50', 5: '0.75', 8: '0.90'}
@@ -36,11 +34,12 @@ IOU_CURVES = {0: '0.50', 5: '0.75', 8: '0.90'}
 
 @METRICS.register_module()
 class DetectionFindings(BaseMetric):
-    """Gathers the findings of a detector, which are then its ``findings``.
+    """Collects the findings about a detector in its attribute ``findings``.
 
     Args:
-        ann_file: COCO json of the ground truth; None takes that of the data samples.
-        backend_args: Where the file is, as in mmdet's CocoMetric.
+        ann_file: COCO json of the ground truth. None takes the ground truth of the data
+            samples.
+        backend_args: The storage backend of the file, as in mmdet's CocoMetric.
     """
 
     default_prefix = 'report'
@@ -52,7 +51,7 @@ class DetectionFindings(BaseMetric):
         super().__init__()
         self.ann_file = ann_file
         self.backend_args = backend_args
-        self.truth: list[dict] = []
+        self.annotations: list[dict] = []
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep the predictions of a batch, masks as RLE."""
@@ -74,226 +73,153 @@ class DetectionFindings(BaseMetric):
                 )
             )
             if self.ann_file is None:
-                self.truth += annotations(sample, int(image_id))
+                self.annotations += annotations(sample, int(image_id))
 
-    def compute_metrics(self, results: list) -> dict:
-        """Set ``findings``; return the metrics."""
+    def compute_metrics(self, results: list[Predicted]) -> dict[str, float]:
+        """Set ``findings`` and return their metrics."""
         from faster_coco_eval import COCO
 
         classes = tuple(self.dataset_meta['classes'])
         if self.ann_file is None:
-            for number, annotation in enumerate(self.truth, start=1):
-                annotation['id'] = number
-            content = dict(
-                images=[
-                    dict(id=entry.image_id, height=entry.shape[0], width=entry.shape[1])
-                    for entry in results
-                ],
-                annotations=self.truth,
-                categories=[dict(id=i, name=n) for i, n in enumerate(classes)],
-            )
-            truth = COCO(content)
+            coco = _coco_of(results, self.annotations, classes)
         else:
             with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
-                truth = COCO(path)
+                coco = COCO(path)
         palette = self.dataset_meta.get('palette')
-        self.findings = summarise(results, truth, classes, palette)
+        self.findings = summarise(results, GroundTruth(coco, classes), palette)
         return self.findings.metrics
 
 
-def summarise(
-    images: Sequence[Predicted],
-    truth,
-    classes: tuple[str, ...],
-    palette: list | None = None,
-) -> Findings:
-    """Make the findings from predictions and a COCO object with the ground truth."""
-    by_name = {entry['name']: entry['id'] for entry in truth.cats.values()}
-    cat_ids = [by_name[name] for name in classes]
-    kinds = [k for k in KINDS if k == 'bbox' or any(i.masks for i in images)]
-    evaluations = {kind: evaluate(images, truth, cat_ids, kind) for kind in kinds}
-    metrics = {
-        f'{KINDS[kind]}{name}': _percent(evaluation.stats[index])
-        for kind, evaluation in evaluations.items()
-        for name, index in STATS.items()
-    }
-    # (IoU, recall, class, area, most detections); -1 where a class has no object.
-    precision = {}
-    order = np.argsort(np.argsort(cat_ids))  # COCO's evaluation sorts the ids
-    for kind, evaluation in evaluations.items():
-        values = evaluation.eval['precision'][:, :, order, 0, -1].astype(float)
-        precision[kind] = np.where(values < 0, np.nan, values)
-    main = precision[kinds[0]]
-    recall = np.linspace(0, 1, main.shape[1])
-    real = {
-        image.image_id: [
-            ann
-            for ann in truth.imgToAnns[image.image_id]
-            if not ann.get('iscrowd') and ann['category_id'] in cat_ids
-        ]
-        for image in images
-    }
-    number_of = dict.fromkeys(cat_ids, 0)
-    for entries in real.values():
-        for ann in entries:
-            number_of[ann['category_id']] += 1
-    rows = [
-        (
-            name,
-            number_of[cat_ids[i]],
-            *(_average(main[part, :, i]) for part in (slice(None), 0, 5)),
-            *([_average(precision['bbox'][:, :, i])] if len(kinds) > 1 else []),
+def _coco_of(
+    results: Sequence[Predicted], annotations: list[dict], classes: Sequence[str]
+) -> 'COCO':
+    """Make a COCO object from annotations, which get consecutive ids."""
+    from faster_coco_eval import COCO
+
+    return COCO(
+        dict(
+            images=[
+                dict(id=entry.image_id, height=entry.shape[0], width=entry.shape[1])
+                for entry in results
+            ],
+            annotations=[
+                dict(annotation, id=number)
+                for number, annotation in enumerate(annotations, start=1)
+            ],
+            categories=[dict(id=i, name=name) for i, name in enumerate(classes)],
         )
-        for i, name in enumerate(classes)
-    ]
-    counts, best, worst = compare(images, real, cat_ids)
+    )
+
+
+def summarise(
+    images: Sequence[Predicted], truth: GroundTruth, palette: list | None = None
+) -> Findings:
+    """Make the findings from predictions and ground truth.
+
+    Args:
+        images: The predictions.
+        truth: The ground truth of the same images.
+        palette: RGB colours of the classes. None takes the default ones.
+    """
+    kinds = [k for k in KINDS if k == 'bbox' or any(i.masks for i in images)]
+    evaluations = {kind: evaluate(images, truth, kind) for kind in kinds}
+    precision = {
+        kind: precision_table(evaluation, truth)
+        for kind, evaluation in evaluations.items()
+    }
+    main = precision[kinds[0]]
+    counts, best, worst = match_boxes(images, truth)
     box_column = ('Box AP',) if len(kinds) > 1 else ()
-    draw = [drawing.default_palette(len(classes)) if palette is None else palette]
-    draw += [classes, real, cat_ids, truth]
     return Findings(
-        metrics=metrics,
+        metrics=_metrics(evaluations),
         explanation=f'{KINDS[kinds[0]]}: average precision of '
         f'{"masks" if len(kinds) > 1 else "boxes"}, mean over classes and IoU '
         f'thresholds from 0.50 to 0.95, in percent',
         columns=('Class', 'Objects', KINDS[kinds[0]], 'AP50', 'AP75', *box_column),
-        rows=sort_rows(rows, 2),
-        matrix=shrink(counts, classes, 'nothing there', 'missed'),
+        rows=sort_rows(_rows(images, truth, precision), 2),
+        matrix=shrink(counts, truth.classes, 'nothing there', 'missed'),
         matrix_note=f'Objects, matched by their boxes: score at least {SCORE_THR}, IoU '
         f'at least {IOU_THR}. Colour: share of the row, in the last row of the column.',
-        mistakes=find_mistakes(counts, classes),
+        mistakes=find_mistakes(counts, truth.classes),
         score_name='F1',
-        best=[_draw(*pair, *draw) for pair in best],
-        worst=[_draw(*pair, *draw) for pair in worst],
+        best=[draw_example(match, truth, palette) for match in best],
+        worst=[draw_example(match, truth, palette) for match in worst],
         images=len(images),
-        class_curves=[
-            Curve(name, recall, main[0, :, i])
-            for i, name in enumerate(classes)
-            if not np.isnan(main[0, :, i]).all()
-        ],
+        class_curves=_class_curves(main, truth.classes),
         iou_curves=[
-            Curve(f'IoU {name}', recall, _mean_over_classes(main[index]))
+            Curve(f'IoU {name}', _recall(main), _mean_over_classes(main[index]))
             for index, name in IOU_CURVES.items()
         ],
     )
 
 
-def compare(
-    images: Sequence[Predicted], real: dict[int, list[dict]], cat_ids: list[int]
-) -> tuple[np.ndarray, list, list]:
-    """Match predicted boxes with real ones, class by class.
+def precision_table(evaluation: 'COCOeval_faster', truth: GroundTruth) -> np.ndarray:
+    """Return the precision by IoU threshold, recall and class, (10, 101, C).
 
-    Args:
-        images: The predictions.
-        real: The annotations of each image, crowds left out.
-        cat_ids: Category of each label.
-
-    Returns:
-        Counts (C + 1, C + 1) by true class (rows) and predicted one (columns), the
-        last of which is the background; the best and the worst images, each with its
-        F1: pairs of it and (image, found, real, predicted).
+    It is that of objects of all areas and of the largest number of detections. It is
+    NaN for a class without any object.
     """
-    import supervision as sv  # takes a second to load
+    order = np.argsort(np.argsort(truth.cat_ids))  # COCO's evaluation sorts the ids
+    # (IoU, recall, class, area, most detections); -1 for a class without any object.
+    values = evaluation.eval['precision'][:, :, order, 0, -1].astype(float)
+    return np.where(values < 0, np.nan, values)
 
-    number = len(cat_ids)
-    total = np.zeros((number + 1, number + 1), np.int64)
-    extremes = Extremes()
+
+def _metrics(evaluations: dict[str, 'COCOeval_faster']) -> dict[str, float]:
+    """Return the metrics of all kinds in percent, by their names in the page."""
+    return {
+        f'{KINDS[kind]}{name}': _percent(evaluation.stats[index])
+        for kind, evaluation in evaluations.items()
+        for name, index in STATS.items()
+    }
+
+
+def _rows(
+    images: Sequence[Predicted], truth: GroundTruth, precision: dict[str, np.ndarray]
+) -> list[tuple]:
+    """Return the rows of the table of classes, in label order."""
+    number_of = dict.fromkeys(truth.cat_ids, 0)
     for image in images:
-        boxes = [
-            (x, y, x + w, y + h, cat_ids.index(ann['category_id']))
-            for ann in real[image.image_id]
-            for x, y, w, h in [ann['bbox']]
-        ]
-        found = np.column_stack([image.boxes, image.labels, image.scores])
-        # Their thresholds may or may not count what is equal; ours do.
-        found = found[found[:, 5] >= SCORE_THR]
-        counts = sv.ConfusionMatrix.from_tensors(
-            [found.astype(np.float32)],
-            [np.array(boxes, np.float32).reshape(-1, 5)],
-            [str(i) for i in cat_ids],
-            conf_threshold=0.0,
-            iou_threshold=IOU_THR,
-        ).matrix.astype(np.int64)
-        total += counts
-        right = int(np.trace(counts[:number, :number]))
-        if boxes:
-            score = 2 * right / (len(boxes) + len(found))
-            item = (image, right, len(boxes), len(found))
-            extremes.add(score, len(boxes), item)
-    return total, *extremes.best_and_worst()
+        for annotation in truth.objects(image.image_id):
+            number_of[annotation['category_id']] += 1
+    main = next(iter(precision.values()))
+    return [
+        (
+            name,
+            number_of[truth.cat_ids[i]],
+            *(_average(main[part, :, i]) for part in (slice(None), 0, 5)),
+            *([_average(precision['bbox'][:, :, i])] if len(precision) > 1 else []),
+        )
+        for i, name in enumerate(truth.classes)
+    ]
 
 
-def find_mistakes(counts: np.ndarray, classes: Sequence[str]) -> list[Mistake]:
-    """Return the most frequent mistakes, the most frequent first."""
-    number = len(classes)
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    mistakes = []
-    for flat in np.argsort(-wrong, axis=None, kind='stable')[:MISTAKES]:
-        i, j = map(int, np.unravel_index(flat, wrong.shape))
-        times = int(wrong[i, j])
-        if not times:
-            continue
-        if i == number:
-            whole, text = int(counts[:, j].sum()), f'{classes[j]} where there is none'
-            unit = 'predictions'
-        else:
-            whole, unit = int(counts[i].sum()), 'objects'
-            text = (
-                f'{classes[i]} missed'
-                if j == number
-                else f'{classes[i]} taken for {classes[j]}'
-            )
-        detail = f'{times} of {whole} {unit}, {100 * times / whole:.0f} %'
-        mistakes.append(Mistake(text, detail, times / int(wrong.max())))
-    return mistakes
+def _class_curves(precision: np.ndarray, classes: Sequence[str]) -> list[Curve]:
+    """Return the curve at IoU 0.50 of each class that has objects."""
+    return [
+        Curve(name, _recall(precision), precision[0, :, i])
+        for i, name in enumerate(classes)
+        if not np.isnan(precision[0, :, i]).all()
+    ]
+
+
+def _recall(precision: np.ndarray) -> np.ndarray:
+    """Return the recall values at which a precision table is given."""
+    return np.linspace(0, 1, precision.shape[1])
 
 
 def _percent(value: float) -> float:
+    """Turn a statistic of COCO, -1 where undefined, into percent or NaN."""
     return 100 * float(value) if value > -1 else float('nan')
 
 
 def _average(values: np.ndarray) -> float:
+    """Return the mean in percent of the values that are defined."""
     known = values[~np.isnan(values)]
     return 100 * float(known.mean()) if known.size else float('nan')
 
 
 def _mean_over_classes(precision: np.ndarray) -> np.ndarray:
+    """Average the precision (recall, class) over the classes that have objects."""
     known = precision[:, ~np.isnan(precision).all(axis=0)]
     return known.mean(axis=1) if known.size else np.full(len(precision), np.nan)
-
-
-def _draw(
-    score: float,
-    item: tuple,
-    palette: list,
-    classes: tuple[str, ...],
-    real: dict,
-    cat_ids: list[int],
-    truth,
-) -> Example:
-    image, right, number, found = item
-    picture = pictures.load(image.path)
-    factor = picture.shape[1] / image.shape[1]
-    entries = real[image.image_id]
-    boxes = np.array([ann['bbox'] for ann in entries], float)
-    boxes[:, 2:] += boxes[:, :2]
-    labels = np.array([cat_ids.index(ann['category_id']) for ann in entries])
-    sure = np.flatnonzero(image.scores >= SCORE_THR)
-    truth_masks = masks = None
-    if image.masks is not None:
-        if all('segmentation' in ann for ann in entries):
-            truth_masks = np.stack([truth.annToMask(ann) for ann in entries])
-        if len(sure):
-            masks = np.stack([rle.decode(image.masks[i]) for i in sure])
-    drawn = []
-    for boxes_, labels_, masks_ in (
-        (boxes, labels, truth_masks),
-        (image.boxes[sure], image.labels[sure], masks),
-    ):
-        names = [classes[label] for label in labels_] if len(classes) > 1 else []
-        side = drawing.paint_instances(
-            picture, boxes_ * factor, labels_, palette, names, masks_, thickness=2
-        )
-        drawn.append(pictures.data_uri(side))
-    note = f'{right} of {number} found, {found - right} wrong'
-    return Example(Path(image.path).name, 100 * score, note, *drawn)
