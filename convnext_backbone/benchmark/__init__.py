@@ -7,7 +7,7 @@ anything is timed.
 ``options.py``             what to compare, and whether it is valid
 ``arch_specs.py``          the architectures, and the drop path rates of detectors
 ``random_weights.py``      weights that all have an effect on the outputs
-``peers.py``               architecture and weights -> anyone's backbone
+``peers.py``               architecture and weights -> a contestant's backbone
 ``formulas.py``            Meta's and mmpretrain's backbone, rewritten
 ``libraries.py``           those of timm, torchvision and transformers
 ``shared_drop_path.py``    drop path of the same samples in every backbone

@@ -41,8 +41,8 @@ def step_flops(
     """Count the FLOPs of forward and backward pass, as :func:`forward_flops` does.
 
     For every layer, the backward pass has a product for the gradient of the weights and
-    one for that of the inputs. The stem has only the first: nobody asks for the
-    gradient of the images.
+    one for that of the inputs. The stem has only the first, because images need no
+    gradient.
     """
     parts = _kept_multiply_adds(arch, shape, drop_path)
     stem = parts.pop(STEM)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from convnext_backbone.config.parts import iter_datasets
 from convnext_backbone.export.convert import STRIDE
-from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.errors import UserError, os_errors_told
 from convnext_backbone.openmmlab.data_errors import data_errors_told
 from convnext_backbone.tasks.infer import build_pipeline, find_images
 
@@ -48,9 +48,10 @@ def given_paths(inputs: Sequence[str], count: int) -> list[str]:
     """List the first images among files and folders that the user named.
 
     Raises:
-        UserError: One does not exist, or holds no image.
+        UserError: One does not exist, cannot be read, or holds no image.
     """
-    return [str(path) for path, _ in find_images(inputs)][:count]
+    with os_errors_told('reading --images'):
+        return [str(path) for path, _ in find_images(inputs)][:count]
 
 
 class Loader:

@@ -53,7 +53,7 @@ def match_boxes(
 
 
 def _match(image: Predicted, truth: GroundTruth) -> tuple[np.ndarray, Match]:
-    """Return the confusion matrix of one image, and the match that it stands for."""
+    """Return the confusion matrix of one image, and its numbers of matches."""
     import supervision as sv  # takes long to import
 
     cat_ids = truth.cat_ids
