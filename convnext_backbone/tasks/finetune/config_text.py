@@ -5,7 +5,7 @@ import shlex
 from convnext_backbone.backbone.init_cfg import CHECKPOINT_INIT
 from convnext_backbone.config.parts import is_ours, iter_heads
 from convnext_backbone.results.drawing import default_palette
-from convnext_backbone.tasks.finetune import detection, segmentation
+from convnext_backbone.tasks.finetune import detector_config, segmentor_config
 from convnext_backbone.tasks.finetune.config_code import (
     Expression,
     assignments,
@@ -20,7 +20,7 @@ CONSTRUCTOR = 'convnext_backbone.LayerDecayOptimWrapperConstructor'
 
 def write_config(plan: Plan) -> str:
     """Return the text of a config."""
-    parts = detection if plan.data.numbers['task'] == 'det' else segmentation
+    parts = detector_config if plan.data.numbers['task'] == 'det' else segmentor_config
     palette = plan.data.numbers['palette'] or default_palette(len(plan.classes))
     splits = plan.data.numbers['splits']
     train, val = splits['train']['images'], splits['val']['images']

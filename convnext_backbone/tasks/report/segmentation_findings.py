@@ -1,4 +1,4 @@
-"""What a segmentor gets right and wrong: IoU per class, confusion of pixels."""
+"""The findings about a segmentor: IoU of each class, confused pixels, examples."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +22,10 @@ from convnext_backbone.tasks.report.findings import (
 
 @METRICS.register_module()
 class SegmentationFindings(BaseMetric):
-    """Gathers the findings of a segmentor, which are then its ``findings``.
+    """Collects the findings about a segmentor in its attribute ``findings``.
 
     Args:
-        ignore_index: Label of pixels that do not count.
+        ignore_index: Label of pixels that are not evaluated.
     """
 
     default_prefix = 'report'
@@ -38,7 +38,7 @@ class SegmentationFindings(BaseMetric):
         self.extremes = Extremes()
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Count the pixels of a batch; keep the label maps of few images."""
+        """Count the pixels of a batch; keep the label maps of the best and worst."""
         number = len(self.dataset_meta['classes'])
         for sample in data_samples:
             truth, labels = (
@@ -55,7 +55,7 @@ class SegmentationFindings(BaseMetric):
                 self.extremes.add(score, int(present.sum()), item)
 
     def compute_metrics(self, results: list) -> dict:
-        """Set ``findings``; return the means."""
+        """Set ``findings`` and return their metrics."""
         classes = tuple(self.dataset_meta['classes'])
         palette = self.dataset_meta.get('palette')
         best, worst = self.extremes.best_and_worst()
@@ -72,14 +72,14 @@ class SegmentationFindings(BaseMetric):
 def confusion(
     truth: np.ndarray, labels: np.ndarray, classes: int, ignore_index: int = 255
 ) -> np.ndarray:
-    """Count pixels by true label (rows) and predicted one (columns)."""
+    """Count pixels by true label (rows) and predicted label (columns)."""
     counted = (truth != ignore_index) & (truth >= 0) & (truth < classes)
     pairs = truth[counted].astype(np.int64) * classes + labels[counted]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 def iou_and_accuracy(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return both per class, from 0 to 1; NaN for one that is not there."""
+    """Return both for each class, from 0 to 1; NaN for a class that does not occur."""
     right, truth = np.diag(counts).astype(float), counts.sum(1)
     union = truth + counts.sum(0) - right
     with np.errstate(invalid='ignore', divide='ignore'):
@@ -121,7 +121,7 @@ def summarise(
 
 
 def find_mistakes(counts: np.ndarray, classes: Sequence[str]) -> list[Mistake]:
-    """Return the confusions that cost the most pixels, the worst first."""
+    """Return the confusions of the most pixels, the worst first."""
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     mistakes = []
@@ -138,6 +138,7 @@ def find_mistakes(counts: np.ndarray, classes: Sequence[str]) -> list[Mistake]:
 
 
 def _mean(values: np.ndarray) -> float:
+    """Return the mean in percent of the values that are defined."""
     known = values[~np.isnan(values)]
     return 100 * float(known.mean()) if known.size else float('nan')
 
@@ -145,6 +146,7 @@ def _mean(values: np.ndarray) -> float:
 def _draw(
     score: float, item: tuple, classes: tuple[str, ...], palette: list | None
 ) -> Example:
+    """Draw the ground truth and the prediction of an image with its mean IoU."""
     path, truth, labels, counts = item
     image = pictures.load(path)
     colours = palette or drawing.default_palette(len(classes))
@@ -153,7 +155,7 @@ def _draw(
         for part in (truth, labels)
     ]
     iou, _ = iou_and_accuracy(counts)
-    iou[counts.sum(1) == 0] = np.nan  # what is not in the image
+    iou[counts.sum(1) == 0] = np.nan  # classes that are not in the image
     lowest = int(np.nanargmin(iou))
     note = f'lowest: {classes[lowest]} {100 * iou[lowest]:.1f}'
     return Example(Path(path).name, 100 * score, note, *drawn)

@@ -1,30 +1,65 @@
-"""Predictions and ground truth of a detector as COCO has them, and its evaluation."""
+"""Predictions and ground truth of a detector in COCO's format, and COCO's metric."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convnext_backbone.results.predictions import encode
 
-MAX_DETS = [100, 300, 1000]  # in an image, as mmdet's CocoMetric has them
+if TYPE_CHECKING:  # takes long to import
+    from faster_coco_eval import COCO, COCOeval_faster
+
+MAX_DETS = [100, 300, 1000]  # detections in an image, as in mmdet's CocoMetric
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What was found in one image: boxes (N, 4) as x1, y1, x2, y2; masks as RLE."""
+    """The predictions for one image, in its original pixels."""
 
     image_id: int
     path: str
     shape: tuple[int, int]  # height, width
-    boxes: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-    masks: list[dict] | None = None
+    boxes: np.ndarray  # (N, 4) as x1, y1, x2, y2
+    scores: np.ndarray  # (N,)
+    labels: np.ndarray  # (N,)
+    masks: list[dict] | None = None  # RLE; None if the detector predicts none
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """The ground truth of a data set, and the order of its classes.
+
+    Attributes:
+        coco: The annotations.
+        classes: Names in label order.
+    """
+
+    coco: 'COCO'
+    classes: tuple[str, ...]
+
+    @property
+    def cat_ids(self) -> list[int]:
+        """COCO's category id of each label."""
+        by_name = {entry['name']: entry['id'] for entry in self.coco.cats.values()}
+        return [by_name[name] for name in self.classes]
+
+    def objects(self, image_id: int) -> list[dict]:
+        """Return the annotations of an image, without crowds and other categories."""
+        cat_ids = set(self.cat_ids)
+        return [
+            annotation
+            for annotation in self.coco.imgToAnns[image_id]
+            if not annotation.get('iscrowd') and annotation['category_id'] in cat_ids
+        ]
 
 
 def annotations(sample: dict, image_id: int) -> list[dict]:
-    """Convert the ground truth of a data sample of mmdet to COCO's annotations."""
+    """Convert the ground truth of an mmdet data sample to COCO annotations.
+
+    Ignored instances become crowds.
+    """
     result = []
     for key, crowd in (('gt_instances', 0), ('ignored_instances', 1)):
         instances = sample.get(key) or {}
@@ -50,10 +85,19 @@ def annotations(sample: dict, image_id: int) -> list[dict]:
     return result
 
 
-def evaluate(images: Sequence[Predicted], truth, cat_ids: list[int], kind: str):
-    """Run COCO's evaluation of one kind, 'bbox' or 'segm', on the images given."""
+def evaluate(
+    images: Sequence[Predicted], truth: GroundTruth, kind: str
+) -> 'COCOeval_faster':
+    """Run COCO's evaluation on the given images.
+
+    Args:
+        images: The predictions.
+        truth: The ground truth of the same images.
+        kind: 'bbox' or 'segm'.
+    """
     from faster_coco_eval import COCOeval_faster
 
+    cat_ids = truth.cat_ids
     entries = []
     for image in images:
         for i, (x1, y1, x2, y2) in enumerate(image.boxes.tolist()):
@@ -62,12 +106,12 @@ def evaluate(images: Sequence[Predicted], truth, cat_ids: list[int], kind: str):
                 category_id=cat_ids[image.labels[i]],
                 score=float(image.scores[i]),
             )
-            if kind == 'segm':  # without a box: the area is that of the mask then
+            if kind == 'segm':  # without a box, COCO takes the area of the mask
                 entry['segmentation'] = image.masks[i]
             else:
                 entry['bbox'] = [x1, y1, x2 - x1, y2 - y1]
             entries.append(entry)
-    evaluation = COCOeval_faster(truth, truth.loadRes(entries), kind)
+    evaluation = COCOeval_faster(truth.coco, truth.coco.loadRes(entries), kind)
     evaluation.params.catIds = cat_ids
     evaluation.params.imgIds = [image.image_id for image in images]
     evaluation.params.maxDets = MAX_DETS
