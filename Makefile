@@ -1,31 +1,39 @@
 # make setup   install everything into .venv   (PYTHON=python3.12 make setup)
 # make demo    train and evaluate a small Cascade Mask R-CNN, draw its predictions
 # make test    the fast tests                  (make test-slow: the long ones)
-# make lint    ruff and codespell
+# make test-oldest  the fast tests on the oldest supported versions, in .venv-oldest
+# make lint    ruff, codespell and mypy
+# make dist    wheel and sdist into dist/, checked
 # make mmcv-ops  compile mmcv's own ops, for models that need more than is served
 
 PYTHON ?= python3
 VENV := .venv
+CONSTRAINTS := constraints.txt
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := configs/det/cascade_convnext_atto_demo.py
 
-.PHONY: setup demo test test-slow lint mmcv-ops
+.PHONY: setup demo test test-slow test-oldest lint dist mmcv-ops
 .DELETE_ON_ERROR:
 
 setup: $(INSTALLED)
 
-$(INSTALLED): setup.py constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 10) <= v[:2] <= (3, 12))' \
-		|| { echo "$(PYTHON) is not Python 3.10 to 3.12: PYTHON=python3.12 make setup"; exit 1; }
+$(INSTALLED): setup.py pyproject.toml $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 10) <= v[:2] <= (3, 14))' \
+		|| { echo "$(PYTHON) is not Python 3.10 to 3.14: PYTHON=python3.12 make setup"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
 		|| { rm -rf $(VENV); echo "no venv module: apt install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --upgrade pip -c constraints.txt setuptools wheel
-	$(BIN)/python -m pip install -c constraints.txt torch torchvision
-	$(BIN)/python -m pip install -c constraints.txt -e '.[onedl,test]'
-	@# opencv-python needs libGL, which servers and containers often lack.
-	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(BIN)/python -m pip install \
-		--force-reinstall --no-deps -c constraints.txt opencv-python-headless
+	$(BIN)/python -m pip install --upgrade pip -c $(CONSTRAINTS) setuptools wheel
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) torch torchvision
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[all,test,dev]'
+	@# mmcv asks for opencv-python, which needs libGL, which servers and containers
+	@# often lack; mmdet, through imaug, for opencv-python-headless. Both write the
+	@# folder cv2, and which of them is the last is pip's choice: headless shall be.
+	@# opencv-python stays on pip's list: uninstalled, it would be a broken requirement
+	@# in `pip check`, and the next `pip install` would bring it back, above headless.
+	@$(BIN)/python -c 'from cv2.version import headless; assert headless' 2>/dev/null \
+		|| $(BIN)/python -m pip install --force-reinstall --no-deps \
+			-c $(CONSTRAINTS) opencv-python-headless
 	$(BIN)/python -c 'import convnext_backbone, mmcv.ops, mmdet, mmseg'
 	@touch $@
 
@@ -42,10 +50,20 @@ test: setup
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
+test-oldest:
+	$(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	$(BIN)/mypy
+
+dist: setup
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python .ci/check_dist.py dist
 
 mmcv-ops: setup
 	$(BIN)/python tools/build_mmcv_ops.py

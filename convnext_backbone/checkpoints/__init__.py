@@ -1,9 +1,12 @@
 """Checkpoints: fetched from anywhere, read without running code, loaded with proof.
 
 =================  ==========================================================
-``sources.py``     what the user wrote -> a local file; ``download.py`` fetches,
+``reference.py``   what the user wrote, parsed once: :class:`CheckpointRef`
+``sources.py``     a reference -> a local file; ``download.py`` and ``hub.py`` fetch,
                    ``published.py`` knows Meta's files
 ``safe_reading/``  a local file -> tensors and plain containers, never code
+``unwrapping.py``  what the file holds -> the state dict in it
+``checkpoint.py``  all that was read: :class:`Checkpoint`
 ``families.py``    a state dict -> whose it is; ``keymaps.py`` has the tables
 ``matching.py``    its weights -> those of a model; ``adapt.py`` fits shapes
 ``loading.py``     all of it: :func:`load`, and the ``init_cfg`` of configs
@@ -11,15 +14,20 @@
 =================  ==========================================================
 """
 
+from convnext_backbone.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from convnext_backbone.checkpoints.errors import CheckpointError, UnsafeCheckpointError
-from convnext_backbone.checkpoints.loading import apply, load, read_checkpoint
+from convnext_backbone.checkpoints.loading import apply, load
+from convnext_backbone.checkpoints.reference import CheckpointRef, Source
 from convnext_backbone.checkpoints.report import LoadReport
 from convnext_backbone.checkpoints.safe_reading.reading import trust
 from convnext_backbone.checkpoints.sources import fetch, last_checkpoint, pick_file
 
 __all__ = [
+    'Checkpoint',
     'CheckpointError',
+    'CheckpointRef',
     'LoadReport',
+    'Source',
     'UnsafeCheckpointError',
     'apply',
     'fetch',

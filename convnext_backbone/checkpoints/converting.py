@@ -9,12 +9,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from convnext_backbone.checkpoints.families import STAGE_NORM, Weights, parse, unwrap
+from convnext_backbone.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from convnext_backbone.checkpoints.families import STAGE_NORM, Weights, parse
 from convnext_backbone.checkpoints.keymaps import from_ours, to_their_shape
-from convnext_backbone.checkpoints.loading import read_checkpoint
+from convnext_backbone.checkpoints.reference import CheckpointRef, Source
 from convnext_backbone.checkpoints.safe_reading.reading import read_file
-from convnext_backbone.checkpoints.sources import fetch, split_fragment
-from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.checkpoints.unwrapping import unwrap
+from convnext_backbone.foundation.errors import UserError, os_errors_told
 
 TARGETS = ('meta', 'timm', 'hf', 'torchvision', 'mmpretrain', 'ours')
 PICKLES = ('.pth', '.pt', '.bin')
@@ -25,7 +26,7 @@ CONV_MLP_MARK = 'conv_mlp_of'
 
 
 def convert(
-    source: str | Path, target: str | Path, to: str, *, force: bool = False
+    source: Source, target: str | Path, to: str, *, force: bool = False
 ) -> tuple[int, list[str]]:
     """Convert a checkpoint and write it, whole or not at all.
 
@@ -41,9 +42,9 @@ def convert(
 
     Raises:
         UserError: The source cannot be read or is not a ConvNeXt, the family has no
-            such model, or ``target`` exists or has another suffix.
+            such model, or ``target`` exists, has another suffix or cannot be written.
     """
-    source, target = os.fspath(source), Path(target)
+    target = Path(target)
     if to not in TARGETS:
         raise UserError(
             f'family {to!r} is unknown: expected one of {", ".join(TARGETS)}'
@@ -56,14 +57,13 @@ def convert(
     if os.path.lexists(target) and not force:
         raise UserError(f'{target} exists: give another name, or --force to replace it')
     checkpoint = read_checkpoint(source)
-    state, part = unwrap(checkpoint, split_fragment(source)[1], source)
-    weights = parse(state, part, source)
-    conv_mlp = _conv_mlp_of(weights) or _read_mark(checkpoint, source)
+    weights = parse(checkpoint.state, checkpoint.reference)
+    conv_mlp = _conv_mlp_of(weights) or _read_mark(checkpoint)
     converted, left_out = rename(weights, to, conv_mlp == to)
     marks = {CONV_MLP_MARK: conv_mlp} if conv_mlp else {}
     if target.suffix == '.safetensors':
         own = {key: value.contiguous().clone() for key, value in converted.items()}
-        _write(target, converted, lambda path: save_file(own, path, marks or None))
+        _write(target, converted, lambda path: _save_safetensors(own, marks, path))
         return len(converted), left_out
     if to in ('timm', 'hf', 'torchvision'):
         contents = converted
@@ -71,9 +71,9 @@ def convert(
         contents = {'model': converted}
     else:
         contents = {'state_dict': converted, **marks}
-        if isinstance(checkpoint.get('meta'), Mapping):
-            contents['meta'] = dict(checkpoint['meta'])
-    _write(target, converted, lambda path: torch.save(contents, path))
+        if isinstance(checkpoint.content.get('meta'), Mapping):
+            contents['meta'] = checkpoint.meta
+    _write(target, converted, lambda path: _save_pickle(contents, path))
     return len(converted), left_out
 
 
@@ -132,28 +132,71 @@ def _conv_mlp_of(weights: Weights) -> str | None:
     return weights.family if any(len(shape) == 4 for shape in shapes) else None
 
 
-def _read_mark(checkpoint: Mapping, source: str) -> str | None:
+def _read_mark(checkpoint: Checkpoint) -> str | None:
     """Return the mark that :func:`convert` left in a file of ours."""
-    if CONV_MLP_MARK in checkpoint:
-        return checkpoint[CONV_MLP_MARK]
+    if CONV_MLP_MARK in checkpoint.content:
+        return checkpoint.content[CONV_MLP_MARK]
     try:
-        with safe_open(fetch(source), 'pt') as file:
+        with safe_open(checkpoint.path, 'pt') as file:
             return (file.metadata() or {}).get(CONV_MLP_MARK)
     except SafetensorError:  # not of this format
         return None
 
 
+def _save_safetensors(
+    state: dict[str, Tensor], marks: dict[str, str], path: Path
+) -> None:
+    try:
+        save_file(state, path, marks or None)
+    except SafetensorError as error:  # of a full disk, too
+        raise OSError(f'{error}') from error
+
+
+def _save_pickle(contents: dict, path: Path) -> None:
+    with path.open('wb') as file:
+        try:
+            torch.save(contents, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # which torch hides
+                raise error.__context__ from None
+            raise
+
+
 def _write(
     target: Path, state: dict[str, Tensor], save: Callable[[Path], object]
 ) -> None:
-    """Write a checkpoint beside its place, prove that it reads back equal, move it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Write a checkpoint beside its place, check that it reads back equal, move it.
+
+    Raises:
+        UserError: It cannot be written there.
+        RuntimeError: What was read back is not what was written.
+    """
     partial = target.with_name(f'.{target.name}.{os.getpid()}.partial')
+    with os_errors_told(f'writing {target}'):
+        target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        save(partial)
-        written, _ = unwrap(read_file(partial), None, str(target))
-        assert written.keys() == state.keys()
-        assert all(torch.equal(written[k], v) for k, v in state.items())
-        os.replace(partial, target)
+        with os_errors_told(f'writing {target}'):
+            save(partial)
+        reference = CheckpointRef.parse(partial)
+        _check_equal(unwrap(read_file(partial), reference)[0], state, target)
+        with os_errors_told(f'writing {target}'):
+            os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _check_equal(
+    written: Mapping[str, Tensor], state: Mapping[str, Tensor], target: Path
+) -> None:
+    """Raise RuntimeError unless a file that was read back holds what was written."""
+    wrong = sorted(written.keys() ^ state.keys())
+    wrong += [k for k in state if k in written and not _is_same(written[k], state[k])]
+    if wrong:
+        raise RuntimeError(
+            f'{target} was not written: read back, {len(wrong)} weights are not those '
+            f'that were converted: {", ".join(wrong[:3])}'
+        )
+
+
+def _is_same(written: Tensor, tensor: Tensor) -> bool:
+    return written.dtype == tensor.dtype and torch.equal(written, tensor)

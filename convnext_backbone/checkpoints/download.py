@@ -18,7 +18,8 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from tqdm import tqdm
 
 from convnext_backbone.checkpoints.errors import CheckpointError
-from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.errors import UserError, os_errors_told
+from convnext_backbone.foundation.home import home_dir
 
 TIMEOUT = 10  # seconds to connect, and between two pieces of a file
 WAITS = (0.5, 1, 2, 4)  # seconds before each further try, while nothing new comes
@@ -28,13 +29,8 @@ BUSY = (429, 500, 502, 503, 504)  # HTTP statuses that may pass
 
 
 def cache_dir() -> Path:
-    """Return ``$CONVNEXT_HOME/checkpoints``, or else torch's folder for checkpoints."""
-    home = os.environ.get('CONVNEXT_HOME')
-    if home:
-        return Path(home).expanduser() / 'checkpoints'
-    from torch import hub  # loads slowly
-
-    return Path(hub.get_dir()) / 'checkpoints'
+    """Return the folder that keeps what was downloaded, a folder for each host."""
+    return home_dir('checkpoints')
 
 
 def cached_path(url: str) -> Path:
@@ -75,23 +71,24 @@ def download(url: str, sha256: str | None = None) -> Path:
             as in ``convnext_nano_d1h-7eb4bdea.pth``.
 
     Raises:
-        UserError: The file cannot be had; what has come of it is kept for next time.
+        UserError: The file cannot be had, or cannot be written; what has come of it
+            is kept for next time.
         CheckpointError: It has another hash, and was removed.
-        OSError: It cannot be written.
     """
     target = cached_path(url)
-    if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(target):
-            if not target.is_file():
-                part = target.with_name(f'{target.name}.part')
-                _log(f'Downloading {url} to {target}')
-                _complete(url, part, target)
-                _memo(part).unlink()
-                _check(part, sha256 or _hash_in_name(url), url)
-                os.replace(part, target)
-                return target
-    _check(target, sha256 or _hash_in_name(url), url)
+    with os_errors_told(f'{url} cannot be kept in the cache'):
+        if not target.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _lock(target):
+                if not target.is_file():
+                    part = target.with_name(f'{target.name}.part')
+                    _log(f'Downloading {url} to {target}')
+                    _complete(url, part, target)
+                    _memo(part).unlink()
+                    _check(part, sha256 or _hash_in_name(url), url)
+                    os.replace(part, target)
+                    return target
+        _check(target, sha256 or _hash_in_name(url), url)
     return target
 
 
@@ -242,7 +239,7 @@ def _length_of_all(response: HTTPResponse, offset: int, memo: dict) -> int | Non
 
 
 def _chunks(response: HTTPResponse) -> Iterator[bytes]:
-    """Read the body, errors of the network told from those of the disk."""
+    """Read the body; errors of the network become _Failure, unlike the disk's."""
     while True:
         try:
             chunk = response.read(CHUNK)

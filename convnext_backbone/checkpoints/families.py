@@ -9,13 +9,10 @@ from torch import Tensor
 
 from convnext_backbone.backbone.archs import ARCHS
 from convnext_backbone.checkpoints.keymaps import to_our_shape, to_ours
-from convnext_backbone.checkpoints.sources import name_part
+from convnext_backbone.checkpoints.reference import CheckpointRef
 from convnext_backbone.foundation.errors import UserError
 
-# What training scripts call the weights, in the order of preference. Averaged
-# weights are taken where there are no others, or when they are asked for.
-ENTRIES = ('state_dict', 'model', 'model_state_dict', 'module', 'net', 'student')
-EMA_ENTRIES = ('model_ema', 'state_dict_ema', 'ema_state_dict', 'ema', 'teacher')
+# Before the names of averaged weights.
 EMA_PREFIX = re.compile(r'(?:^|\.)(?:teacher|ema\w*|\w+_ema)\.')
 
 # A block's depthwise weight, which every family calls by another name.
@@ -120,72 +117,9 @@ def name_arch(depths: tuple[int, ...], channels: tuple[int, ...]) -> str:
     return f'dict(depths={depths}, channels={channels})'
 
 
-def unwrap(
-    checkpoint: Mapping, part: str | None, source: str
-) -> tuple[Mapping[str, Tensor], str | None]:
-    """Return the state dict inside a checkpoint.
-
-    Args:
-        checkpoint: What the file holds.
-        part: Name of the entry to take, such as 'model_ema', and of the part of it,
-            such as 'backbone'; joined by & where there are both.
-        source: The checkpoint's name, for messages.
-
-    Returns:
-        The state dict, and the name in ``part`` that is not that of an entry.
-
-    Raises:
-        UserError: There is no state dict, several without a usual name, or nothing
-            that is called ``part``.
-    """
-    state, names = checkpoint, part.split('&') if part else []
-    while True:
-        entry = next((n for n in names if isinstance(state.get(n), Mapping)), None)
-        if entry is not None:
-            names.remove(entry)
-        else:
-            entry = _usual_entry(state, source)
-        if entry is None:
-            break
-        state = state[entry]
-    strays = [key for key, value in state.items() if not isinstance(value, Tensor)]
-    if strays or not all(isinstance(key, str) for key in state):
-        raise UserError(
-            f'checkpoint {source} holds no state dict under a usual name, its entries '
-            f'are {_list(state)}: say which one to take, as in '
-            f'{name_part(source, "ENTRY")}'
-        )
-    known = [n for n in names if any(key.startswith(f'{n}.') for key in state)]
-    if len(names) > 1 or names != known:
-        raise UserError(
-            f'checkpoint {source} has nothing called {" in ".join(names[::-1])!r}: its '
-            f'entries are {_list(checkpoint)}, the names in it begin with '
-            f'{_list({key.split(".")[0] for key in state})}'
-        )
-    return state, names[0] if names else None
-
-
-def _usual_entry(state: Mapping, source: str) -> str | None:
-    usual = [name for name in ENTRIES if isinstance(state.get(name), Mapping)]
-    averaged = [name for name in EMA_ENTRIES if isinstance(state.get(name), Mapping)]
-    if not usual and len(averaged) > 1:
-        raise UserError(
-            f'checkpoint {source} holds {", ".join(averaged)}: say which one to take, '
-            f'as in {name_part(source, averaged[0])}'
-        )
-    return next(iter(usual + averaged), None)
-
-
-def _list(names: Collection[object], limit: int = 8) -> str:
-    """Write the first few names, or that there are none."""
-    shown = ', '.join(str(name) for name in list(names)[:limit])
-    return f'{shown}, ...' if len(names) > limit else shown or 'none'
-
-
 def parse(
     state: Mapping[str, Tensor],
-    part: str | None,
-    source: str,
+    reference: CheckpointRef,
     own_prefixes: Collection[str] = (),
     own_names: Collection[str] = (),
 ) -> Weights:
@@ -193,28 +127,20 @@ def parse(
 
     Args:
         state: Names and weights.
-        part: Take the ConvNeXt whose names begin with this, and nothing beside it.
-        source: The checkpoint's name, for messages.
+        reference: Where it came from; of a ``part``, the ConvNeXt whose names begin
+            with it is taken, and nothing beside it.
         own_prefixes: What stands before the backbone's names in the model to fill.
         own_names: The names of all weights of that model.
 
     Raises:
         UserError: There is no ConvNeXt in it, or more than one.
     """
+    part = reference.part
     while state and all(WRAPPERS.match(key) for key in state):
         state = {WRAPPERS.sub('', key): value for key, value in state.items()}
-    family, prefix = _find_backbone(state, part, source, own_prefixes)
+    family, prefix = _find_backbone(state, reference, own_prefixes)
     inside = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
-    outside = {k: v for k, v in state.items() if not k.startswith(prefix)}
-    outer = ''  # of student.backbone. and the like
-    if prefix.endswith('.backbone.') and prefix not in own_prefixes:
-        outer = prefix.removesuffix('backbone.')
-    others = {
-        key.removeprefix(outer): value
-        for key, value in outside.items()
-        if key.startswith(outer) and part is None
-    }
-    ignored = [k for k in outside if not k.startswith(outer) or part is not None]
+    others, ignored = _divide(state, prefix, part, own_prefixes)
     kind = _kind(others, own_names)
     table = family
     if family == 'hf':
@@ -230,15 +156,7 @@ def parse(
             kind = 'classifier'
             inside |= {k: v for k, v in others.items() if k.startswith('head.fc.')}
             others = {k: v for k, v in others.items() if k not in inside}
-    backbone, unknown, reshaped = {}, [], {}
-    for key, value in inside.items():
-        ours = to_ours(key, table)
-        if ours is None:
-            unknown.append(key)
-            continue
-        backbone[ours] = to_our_shape(ours, value)
-        if backbone[ours].shape != value.shape:
-            reshaped[ours] = tuple(value.shape)
+    backbone, unknown, reshaped = _rename(inside, table)
     if family == 'meta' and kind == 'backbone' and has_stage_norms(backbone):
         family = 'ours'
     if kind == 'backbone' and 'norm.weight' in backbone:
@@ -249,19 +167,57 @@ def parse(
         backbone=backbone,
         others=others,
         prefix=prefix,
-        unknown=tuple(unknown),
-        ignored=tuple(ignored),
+        unknown=unknown,
+        ignored=ignored,
         reshaped=reshaped,
     )
 
 
+def _divide(
+    state: Mapping[str, Tensor],
+    prefix: str,
+    part: str | None,
+    own_prefixes: Collection[str],
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return what is beside the backbone of ``prefix``, and the names of the rest."""
+    outer = ''  # of student.backbone. and the like
+    if prefix.endswith('.backbone.') and prefix not in own_prefixes:
+        outer = prefix.removesuffix('backbone.')
+    outside = {k: v for k, v in state.items() if not k.startswith(prefix)}
+    if part is not None:
+        return {}, tuple(outside)
+    beside = {k.removeprefix(outer): outside[k] for k in outside if k.startswith(outer)}
+    return beside, tuple(key for key in outside if not key.startswith(outer))
+
+
+def _rename(
+    inside: Mapping[str, Tensor], table: str
+) -> tuple[dict[str, Tensor], tuple[str, ...], dict[str, tuple[int, ...]]]:
+    """Give a backbone's weights our names and shapes.
+
+    Returns:
+        The weights; the names that the table does not have; and our names of the
+        weights that were reshaped, with the old shape.
+    """
+    backbone, unknown, reshaped = {}, [], {}
+    for key, value in inside.items():
+        ours = to_ours(key, table)
+        if ours is None:
+            unknown.append(key)
+            continue
+        backbone[ours] = to_our_shape(ours, value)
+        if backbone[ours].shape != value.shape:
+            reshaped[ours] = tuple(value.shape)
+    return backbone, tuple(unknown), reshaped
+
+
 def _find_backbone(
     state: Mapping[str, Tensor],
-    part: str | None,
-    source: str,
+    reference: CheckpointRef,
     own_prefixes: Collection[str],
 ) -> tuple[str, str]:
     """Return the family and the prefix of the one ConvNeXt in a state dict."""
+    part = reference.part
     found: dict[tuple[str, str], str] = {}  # what it is -> its prefix in the file
     for key in state:
         for family, anchor in ANCHORS.items():
@@ -279,15 +235,16 @@ def _find_backbone(
     if not found:
         within = f' whose names begin with {part}.' if part else ''
         raise UserError(
-            f'checkpoint {source} holds no ConvNeXt{within}: it has {outline(state)}; '
-            f'names of Meta, timm, Hugging Face, torchvision and mmpretrain are known'
+            f'checkpoint {reference} holds no ConvNeXt{within}: it has '
+            f'{outline(state)}; names of Meta, timm, Hugging Face, torchvision and '
+            f'mmpretrain are known'
         )
     if len(found) > 1:
-        named = [full.rstrip('.') for full in found.values() if full]
+        named = next((full.rstrip('.') for full in found.values() if full), 'PREFIX')
         raise UserError(
-            f'checkpoint {source} holds {len(found)} ConvNeXts, their names begin with '
-            f'{", ".join(full or "nothing" for full in found.values())}: say which one '
-            f'to take, as in {name_part(source, named[0])}'
+            f'checkpoint {reference} holds {len(found)} ConvNeXts, their names begin '
+            f'with {", ".join(full or "nothing" for full in found.values())}: say '
+            f'which one to take, as in {reference.with_part(named)}'
         )
     return next(iter(found))
 

@@ -1,6 +1,7 @@
 """Pairs a checkpoint's weights with a model's, and judges what does not pair up."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from convnext_backbone.backbone.convnext import ConvNeXt
 from convnext_backbone.checkpoints.adapt import adapt
+from convnext_backbone.checkpoints.checkpoint import Checkpoint
 from convnext_backbone.checkpoints.families import (
     STAGE_NORM,
     Weights,
@@ -16,8 +18,8 @@ from convnext_backbone.checkpoints.families import (
     outline,
     parse,
 )
+from convnext_backbone.checkpoints.reference import CheckpointRef
 from convnext_backbone.checkpoints.report import LoadReport
-from convnext_backbone.checkpoints.sources import name_part
 from convnext_backbone.foundation.errors import UserError
 
 Strict = Literal['auto', True, False]
@@ -48,21 +50,13 @@ class _Pairs:
 
 
 def match(
-    model: nn.Module,
-    state: Mapping[str, Tensor],
-    part: str | None,
-    meta: dict,
-    source: str,
-    strict: Strict,
+    model: nn.Module, checkpoint: Checkpoint, strict: Strict
 ) -> tuple[dict[str, Tensor], LoadReport]:
     """Find a weight of the checkpoint for every one of the model.
 
     Args:
         model: The backbone or the whole model.
-        state: The checkpoint's state dict.
-        part: Part of it to take, see :func:`~.families.parse`.
-        meta: What is stored beside the weights.
-        source: The checkpoint's name, for messages.
+        checkpoint: What was read.
         strict: See :func:`~.loading.load`.
 
     Returns:
@@ -71,6 +65,7 @@ def match(
     Raises:
         UserError: The checkpoint does not fit, as far as ``strict`` cares.
     """
+    state, meta, reference = checkpoint.state, checkpoint.meta, checkpoint.reference
     backbones = {
         f'{name}.' if name else '': module
         for name, module in model.named_modules()
@@ -80,20 +75,20 @@ def match(
     if not backbones or (len(backbones) > 1 and own_names <= state.keys()):
         weights, backbones = Weights('ours', 'model', {}, dict(state)), {}
     else:
-        weights = parse(state, part, source, backbones, own_names)
+        weights = parse(state, reference, backbones, own_names)
     pairs = _pair(model, backbones, weights)
     if strict is not False:
         if backbones:
-            _check_kind(model, weights, source, strict)
+            _check_kind(model, weights, reference, strict)
         for module in backbones.values():
-            _check_arch(module, weights, source)
-        _check_complete(pairs, backbones, weights, source, strict)
+            _check_arch(module, weights, reference)
+        _check_complete(pairs, backbones, weights, reference, strict)
     family = weights.family
     if family == 'meta' and 'mmengine_version' in meta:  # same names, trained here
         family = 'ours'
     version = ' V2' if weights.version == 'V2' else ''
     report = LoadReport(
-        source=source,
+        source=str(reference),
         family=family,
         kind=weights.kind,
         arch=f'{weights.arch}{version}' if backbones else 'no ConvNeXt',
@@ -232,18 +227,18 @@ def _why_skipped(key: str, backbones: Mapping[str, ConvNeXt]) -> str | None:
 
 
 def _check_kind(
-    model: nn.Module, weights: Weights, source: str, strict: Strict
+    model: nn.Module, weights: Weights, reference: CheckpointRef, strict: Strict
 ) -> None:
     """Raise UserError when a classifier, detector and segmentor are mixed up."""
     theirs = {key.split('.')[0] for key in weights.others}
     named = ', '.join(sorted(theirs))
-    part = name_part(source, weights.prefix.rstrip('.'))
+    part = reference.with_part(weights.prefix.rstrip('.'))
     if isinstance(model, ConvNeXt):
         if weights.is_whole:
             raise UserError(
-                f'checkpoint {source} is a whole {weights.kind} (it has {named}), and '
-                f'was given to a backbone: to start from all of it, give it as --init '
-                f'or load_from; to start from its backbone only, write {part}'
+                f'checkpoint {reference} is a whole {weights.kind} (it has {named}), '
+                f'and was given to a backbone: to start from all of it, give it as '
+                f'--init or load_from; to start from its backbone only, write {part}'
             )
         return
     backbones = {n for n, m in model.named_children() if isinstance(m, ConvNeXt)}
@@ -252,20 +247,20 @@ def _check_kind(
     own = ', '.join(sorted(ours))
     if strict is True and not weights.is_whole:
         raise UserError(
-            f'checkpoint {source} is a {weights.kind}, ConvNeXt {weights.arch} without '
-            f'{own}: it has nothing to evaluate; train from it with --init {source}, '
-            f'then give the result'
+            f'checkpoint {reference} is a {weights.kind}, ConvNeXt {weights.arch} '
+            f'without {own}: it has nothing to evaluate; train from it with --init '
+            f'{shlex.quote(str(reference))}, then give the result'
         )
     heads = ours - {'neck'}
     if weights.is_whole and heads and not heads & theirs:
         raise UserError(
-            f'checkpoint {source} is not of this model: it is a {weights.kind} with '
+            f'checkpoint {reference} is not of this model: it is a {weights.kind} with '
             f'{named}, the model has {own}; to start from its backbone only, write '
             f'{part}'
         )
 
 
-def _check_arch(module: ConvNeXt, weights: Weights, source: str) -> None:
+def _check_arch(module: ConvNeXt, weights: Weights, reference: CheckpointRef) -> None:
     """Raise UserError when the file's ConvNeXt is another one than the model's."""
     built = len(module.stages)
     depths, channels = weights.depths[:built], weights.channels[:built]
@@ -289,7 +284,7 @@ def _check_arch(module: ConvNeXt, weights: Weights, source: str) -> None:
         if weights.channels != module.channels:
             after = f', in_channels={list(weights.channels)} in what follows it'
         raise UserError(
-            f'checkpoint {source} holds ConvNeXt {weights.arch}, the model is '
+            f'checkpoint {reference} holds ConvNeXt {weights.arch}, the model is '
             f'{name_arch(module.depths, module.channels)} ({_first(wrong)} do not '
             f'fit): set arch={arch}{version} in the backbone{after}, or give weights '
             f'of its arch'
@@ -306,7 +301,7 @@ def _check_arch(module: ConvNeXt, weights: Weights, source: str) -> None:
         given = theirs is not None
         value = {'use_grn': given, 'layer_scale_init_value': 1.0 if given else 0}
         raise UserError(
-            f'checkpoint {source} holds ConvNeXt {weights.version} '
+            f'checkpoint {reference} holds ConvNeXt {weights.version} '
             f'{"with" if given else "without"} {theirs or ours}, which the model '
             f'{"lacks" if given else "has"}: set {setting}={value[setting]} in the '
             f'backbone, or give other weights'
@@ -322,7 +317,7 @@ def _check_complete(
     pairs: _Pairs,
     backbones: Mapping[str, ConvNeXt],
     weights: Weights,
-    source: str,
+    reference: CheckpointRef,
     strict: Strict,
 ) -> None:
     """Raise UserError for what is missing or misshapen; if strict, for any rest."""
@@ -352,7 +347,7 @@ def _check_complete(
         else 'the file is incomplete or of another model: get it again, or give another'
     )
     raise UserError(
-        f'checkpoint {source} is not of this model: {"; ".join(problems)}; {held}; '
+        f'checkpoint {reference} is not of this model: {"; ".join(problems)}; {held}; '
         f'{fix}'
     )
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from convnext_backbone.backbone.group_table import group_table
 from convnext_backbone.cli.arguments import add_config_arguments, new_parser
 from convnext_backbone.config.loading import load_config
-from convnext_backbone.inspect_config.lr_groups import build_groups, plot
+from convnext_backbone.inspect_config.lr_curves import plot
+from convnext_backbone.inspect_config.lr_groups import build_groups
 from convnext_backbone.openmmlab.schedules import low_eta_min, scheduler_configs
 
 
@@ -18,7 +19,8 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         '--plot',
         metavar='FILE',
-        help='draw the learning rates from stem to heads over the schedule (.png)',
+        help='draw the learning rates from the stem to the heads over the schedule '
+        '(.png, .pdf, .svg or .jpg)',
     )
     return parser.parse_args(argv)
 

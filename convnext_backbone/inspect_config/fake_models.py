@@ -1,4 +1,4 @@
-"""Models without memory: built of FakeTensors, which have a shape and no values."""
+"""Models that take no memory: of FakeTensors, which have a shape and no values."""
 
 import copy
 import inspect
@@ -15,14 +15,25 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 @contextmanager
 def fake_model(cfg: Config, device: str = 'cuda') -> Iterator[nn.Module]:
-    """Build a config's model of FakeTensors, and stay in their mode.
+    """Build a config's model of FakeTensors, for the length of the block.
 
     Args:
         cfg: The config.
-        device: Where the tensors claim to be. It decides which operations mixed
-            precision lowers, and need not exist on this machine.
+        device: See :func:`fake_tensors`.
     """
-    model = meta_model(cfg)
+    with fake_tensors(meta_model(cfg), device) as model:
+        yield model
+
+
+@contextmanager
+def fake_tensors(model: nn.Module, device: str = 'cuda') -> Iterator[nn.Module]:
+    """Replace parameters and buffers by FakeTensors; in the block all tensors are such.
+
+    Args:
+        model: The model; it is changed in place.
+        device: The device that the tensors claim to be on, which need not exist on this
+            machine. It decides which operations mixed precision lowers.
+    """
     with FakeTensorMode():
         for module in model.modules():
             for key, value in list(module.named_parameters(recurse=False)):
@@ -35,12 +46,21 @@ def fake_model(cfg: Config, device: str = 'cuda') -> Iterator[nn.Module]:
 
 
 def meta_model(cfg: Config) -> nn.Module:
-    """Build a config's model with parameters on the meta device, buffers on the CPU.
+    """Build a config's model with parameters on the meta device, buffers on the CPU."""
+    with (
+        meta_parameters(),
+        DefaultScope.overwrite_default_scope(cfg.get('default_scope')),
+    ):
+        return MODELS.build(copy.deepcopy(cfg.model))
 
-    Unlike within ``torch.device('meta')``, constructors may look at values, as Swin's
-    does.
+
+@contextmanager
+def meta_parameters() -> Iterator[None]:
+    """Move every parameter to the meta device as soon as a module registers it.
+
+    Unlike within ``torch.device('meta')``, constructors may read the values of tensors,
+    as Swin's does.
     """
-    # Parameters lose their memory as soon as they are registered.
     hook = register_module_parameter_registration_hook(
         lambda module, name, value: (
             None
@@ -49,14 +69,19 @@ def meta_model(cfg: Config) -> nn.Module:
         )
     )
     try:
-        with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-            return MODELS.build(copy.deepcopy(cfg.model))
+        yield
     finally:
         hook.remove()
 
 
 def images_for(model: nn.Module, number: int, shape: tuple[int, int]) -> Tensor:
-    """Images (N, C, H, W) with as many channels as the backbone's first kernel has."""
+    """Make images (N, C, H, W) with the channels that the backbone's first layer takes.
+
+    Args:
+        model: A detector or segmentor.
+        number: N.
+        shape: Height and width in pixels.
+    """
     stem = next(p for p in model.backbone.parameters() if p.dim() == 4)
     return stem.new_zeros(number, stem.shape[1], *shape)
 
@@ -67,9 +92,9 @@ def forward(model: nn.Module, images: Tensor, boxes: int, masks: int) -> None:
     Args:
         model: A detector or segmentor.
         images: (N, C, H, W).
-        boxes: Proposals in all for each box head of a two-stage detector; pooled
-            features of no particular value stand for them.
-        masks: Proposals in all for each of its mask heads.
+        boxes: Number of proposals, of all images together, for each box head of a
+            two-stage detector; uninitialised tensors stand for their pooled features.
+        masks: The same for each of its mask heads.
     """
     if getattr(model, 'with_roi_head', False) and model.with_rpn:
         features = model.extract_feat(images)
@@ -94,11 +119,13 @@ def forward(model: nn.Module, images: Tensor, boxes: int, masks: int) -> None:
     samples = [Sample(metainfo=meta) for _ in images]
     head = getattr(model, 'decode_head', None)
     if head and 'batch_data_samples' in inspect.signature(head.forward).parameters:
-        head(model.extract_feat(images), samples)  # Mask2Former: mmseg passes none
+        head(
+            model.extract_feat(images), samples
+        )  # Mask2Former's, to which mmseg's tensor mode passes no samples
     else:
         model(images, samples, mode='tensor')
 
 
 def listed(modules: nn.Module) -> list[nn.Module]:
-    """Return heads as a list, also where there is one that is no list."""
+    """Return the modules of a ModuleList, or a single module, as a list."""
     return list(modules) if isinstance(modules, nn.ModuleList) else [modules]

@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import shlex
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 
 from convnext_backbone import checkpoints
 from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.openmmlab import compat
 from convnext_backbone.openmmlab.amp import resolve_optim_wrapper
 from convnext_backbone.openmmlab.building import building
 from convnext_backbone.openmmlab.schedules import low_eta_min, scheduler_configs
@@ -154,25 +156,28 @@ class Runner(MMRunner):
                 training could be resumed from.
         """
         checkpoint = checkpoints.read_checkpoint(filename)
-        if self._resume:
-            check_resumable(checkpoint, filename)
-            forget_best_elsewhere(checkpoint, self.work_dir)
-            self.resumed_iter = checkpoint['meta']['iter']
-            self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-            checkpoints.apply(self.model, checkpoint, filename, strict=True)
+        content = checkpoint.content
+        if compat.wants_resume(self):
+            check_resumable(content, filename)
+            forget_best_elsewhere(content, self.work_dir)
+            self.resumed_iter = content['meta']['iter']
+            self.call_hook('after_load_checkpoint', checkpoint=content)
+            # The hooks may have put another state dict in place.
+            checkpoint = checkpoint.reread()
+            checkpoints.apply(self.model, checkpoint, strict=True)
         else:
-            checkpoints.apply(self.model, checkpoint, filename)
+            checkpoints.apply(self.model, checkpoint)
             # Hooks look for the model's own names, whatever the file's are.
             model = self.model.module if is_model_wrapper(self.model) else self.model
-            loaded = {**checkpoint, 'state_dict': model.state_dict()}
+            loaded = {**content, 'state_dict': model.state_dict()}
             self.call_hook('after_load_checkpoint', checkpoint=loaded)
-        self._has_loaded = True
-        return checkpoint
+        compat.mark_loaded(self)
+        return content
 
     def _init_model_weights(self) -> None:
         """Initialise the weights, unless a checkpoint is about to replace them all."""
-        if self._resume and (
-            self._load_from or checkpoints.last_checkpoint(self.work_dir)
+        if compat.wants_resume(self) and (
+            compat.asked_checkpoint(self) or checkpoints.last_checkpoint(self.work_dir)
         ):
             return
         super()._init_model_weights()
@@ -188,7 +193,7 @@ def check_resumable(checkpoint: dict, path: str) -> None:
         raise UserError(
             f'checkpoint {path} cannot be resumed from, it has no '
             f'{", ".join(missing)}: to start a training with its weights, give it as '
-            f'--init {path}'
+            f'--init {shlex.quote(path)}'
         )
 
 

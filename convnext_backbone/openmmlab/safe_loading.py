@@ -4,8 +4,8 @@ mmengine unpickles what it loads: the original by ``torch.load`` as torch's defa
 has it, the fork after a try with ``weights_only``, and both without limits what they
 download. :func:`install` puts :func:`.checkpoints.safe_reading.reading.read_file`
 below all of it: ``load_checkpoint``, ``CheckpointLoader``, ``load_from``, ``resume``,
-``init_cfg`` and the inferencers of mmdet and mmseg. They take timm://, hf:// and
-meta:// as well then. Loaders that a user registers for a scheme are left alone.
+``init_cfg`` and the inferencers of mmdet and mmseg. They then take timm://, hf:// and
+meta:// as well. Loaders that a user registers for a scheme are left alone.
 
 Importing this module needs the standard library only.
 """
@@ -15,14 +15,19 @@ import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
+from convnext_backbone.openmmlab import compat
 from convnext_backbone.openmmlab.import_patches import patch_on_import
+
+if TYPE_CHECKING:
+    from convnext_backbone.checkpoints.reference import Source
 
 _ROOTS = ('mmengine', 'mmcv', 'mmdet', 'mmseg')
 
 
 def install() -> None:
-    """Makes mmengine's loading safe, imported or not; a second call is free."""
+    """Make mmengine's loading safe, imported or not; a second call does nothing."""
     patch_on_import('mmengine.runner.checkpoint', _patch_checkpoint)
     patch_on_import('mmengine.utils.dl_utils.hub', _patch_hub)
 
@@ -39,7 +44,7 @@ class _SafeTorch(ModuleType):
 
     @staticmethod
     def load(file: object, map_location: object = None, **_: object) -> dict:
-        """Read a path or an open file, whatever else torch.load was to be told."""
+        """Read a path or an open file; the other arguments are ignored."""
         if not hasattr(file, 'read'):
             return _read(file, map_location)
         with tempfile.TemporaryDirectory() as folder:
@@ -56,14 +61,15 @@ def _patch_checkpoint(module: ModuleType) -> None:
 
     @functools.wraps(load)
     def load_from_local(filename: str, map_location: object = None) -> dict:
-        from convnext_backbone.checkpoints import sources
+        from convnext_backbone.checkpoints.reference import CheckpointRef
 
-        if sources.is_remote(filename):
-            return _load_url(filename, map_location=map_location)
+        reference = CheckpointRef.parse(filename)
+        if reference.is_remote:
+            return _load_url(reference, map_location=map_location)
         return load(filename, map_location)
 
     module.load_from_local = load_from_local
-    schemes = module.CheckpointLoader._schemes
+    schemes = compat.loader_schemes(module.CheckpointLoader)
     schemes.update({k: load_from_local for k, v in schemes.items() if v is load})
 
 
@@ -77,7 +83,7 @@ def _patch_hub(module: ModuleType) -> None:
 
 
 def _load_url(
-    url: str, _dir: object = None, map_location: object = None, **_: object
+    url: 'Source', _dir: object = None, map_location: object = None, **_: object
 ) -> dict:
     """Read a remote checkpoint through the project's cache, as torch's load_url.
 

@@ -1,7 +1,8 @@
 """What the commands do, as functions with plain arguments.
 
 ==================  =========================================================
-``train.py``        trains from a config; ``run_record.py`` notes command, time, memory
+``train.py``        trains from a config; ``initial_weights.py`` fetches what it
+                    starts from, ``run_record.py`` notes command, time, memory
 ``evaluate.py``     metrics, predictions and pictures of a checkpoint
 ``tta.py``          several views of an image, one prediction
 ``infer.py``        predicts on image files

@@ -15,7 +15,7 @@ from convnext_backbone.tasks.tta import add_tta
 
 def test(
     cfg: Config,
-    checkpoint: str,
+    checkpoint: checkpoints.Source,
     *,
     out: str | None = None,
     show_dir: str | None = None,
@@ -38,6 +38,7 @@ def test(
             or annotation file cannot be read, or ``out`` or ``show_dir`` cannot be
             written.
     """
+    checkpoint = checkpoints.CheckpointRef.parse(checkpoint)
     checkpoints.fetch(checkpoint)  # a missing one is told before all else
     cfg.load_from, cfg.resume = None, False
     if tta:
@@ -62,8 +63,8 @@ def test(
         metrics = runner.test()
     if is_main_process():
         path = Path(cfg.work_dir, 'metrics.json')
-        content = {'config': cfg.filename, 'checkpoint': checkpoint, 'metrics': metrics}
-        write_json(path, content)
+        content = {'config': cfg.filename, 'checkpoint': str(checkpoint)}
+        write_json(path, {**content, 'metrics': metrics})
         runner.logger.info(f'Metrics written to {path}')
     return metrics
 

@@ -31,7 +31,7 @@ from convnext_backbone.results.predictions import to_json
 
 def infer(
     cfg: Config,
-    checkpoint: str,
+    checkpoint: checkpoints.Source,
     inputs: list[str],
     out_dir: str,
     score_thr: float,
@@ -53,6 +53,7 @@ def infer(
         UserError: An input does not exist, a folder holds no image, the checkpoint
             does not fit the config, or ``out_dir`` cannot be written.
     """
+    checkpoint = checkpoints.CheckpointRef.parse(checkpoint)
     checkpoints.fetch(checkpoint)  # a missing one is told before all else
     jobs = plan_outputs(find_images(inputs), Path(out_dir))
     result = Path(out_dir, 'predictions.json')
@@ -155,7 +156,7 @@ def find_images(inputs: Iterable[str]) -> Iterator[tuple[Path, Path]]:
             raise UserError(f'{path} does not exist: give an image or a folder')
 
 
-def build_model(cfg: Config, checkpoint: str) -> tuple[BaseModel, dict]:
+def build_model(cfg: Config, checkpoint: checkpoints.Source) -> tuple[BaseModel, dict]:
     """Build a config's model in eval mode with a checkpoint's weights.
 
     Returns:

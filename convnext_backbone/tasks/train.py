@@ -1,5 +1,6 @@
 """Trains from a config: resume, AMP, seed, and what to say at the end."""
 
+import shlex
 from pathlib import Path
 
 import torch
@@ -8,10 +9,15 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MMLogger
 
-from convnext_backbone.backbone.init_cfg import CHECKPOINT_INIT, init_configs
-from convnext_backbone.checkpoints import fetch, last_checkpoint
+from convnext_backbone.checkpoints import Source, last_checkpoint
 from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.openmmlab.compat import log_dir
 from convnext_backbone.openmmlab.runner import Runner
+from convnext_backbone.tasks.initial_weights import (
+    drop_backbone_weights,
+    fetch_initial_weights,
+    initial_weights,
+)
 from convnext_backbone.tasks.report import write_report
 from convnext_backbone.tasks.run_record import recorded
 
@@ -20,10 +26,11 @@ def train(
     cfg: Config,
     *,
     resume: str | None = None,
-    init: str | None = None,
+    init: Source | None = None,
     amp: bool = False,
     seed: int | None = None,
     report: bool = True,
+    weights_fetched: bool = False,
 ) -> Runner:
     """Train the model of a config to the end of its schedule.
 
@@ -37,6 +44,7 @@ def train(
         amp: Train in mixed precision where the config does not ask for it.
         seed: Random seed of the run; None draws one, which the log states.
         report: Whether to write the training's report at the end.
+        weights_fetched: Whether what the training starts from was fetched before.
 
     Returns:
         The runner, after training.
@@ -48,22 +56,9 @@ def train(
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
-    if init is not None:
-        cfg.load_from = init
-    if cfg.get('load_from'):  # replaces them in any case
-        drop_pretrained(cfg.model)
-    latest = last_checkpoint(cfg.work_dir) if resume == 'auto' else None
-    if resume and resume != 'auto':
-        latest = last_checkpoint(resume) if Path(resume).is_dir() else resume
-        if latest is None or not Path(latest).is_file():
-            raise UserError(
-                f'--resume {resume}: no such checkpoint, and no work dir with one; '
-                f'without a path the latest one in {cfg.work_dir} is taken'
-            )
-    if latest is not None:
-        cfg.resume, cfg.load_from = True, latest
-    if not cfg.get('resume'):
-        fetch_pretrained(cfg)
+    latest = _set_start(cfg, resume, init)
+    if not cfg.get('resume') and not weights_fetched:
+        fetch_initial_weights(initial_weights(cfg), 'train')
     runner = Runner.from_cfg(cfg)
     if resume == 'auto' and latest is None:
         runner.logger.warning(
@@ -71,7 +66,7 @@ def train(
         )
     elif init is not None and latest is not None:
         runner.logger.warning(f'--init {init} is not loaded: resuming from {latest}')
-    with recorded(runner._log_dir, runner.seed):
+    with recorded(log_dir(runner), runner.seed):
         runner.train()
     if runner.resumed_iter is not None and runner.iter <= runner.resumed_iter:
         runner.logger.warning(
@@ -84,33 +79,27 @@ def train(
     return runner
 
 
-def fetch_pretrained(cfg: Config) -> None:
-    """Get what a config starts from, to hear of a missing file before all else.
+def _set_start(cfg: Config, resume: str | None, init: Source | None) -> str | None:
+    """Write into a config what it starts from; return the checkpoint to resume.
 
     Raises:
-        UserError: It cannot be had.
+        UserError: There is nothing to resume where the user says.
     """
-    if cfg.get('load_from'):
-        fetch(cfg.load_from)
-    for part in init_configs(cfg.model.get('backbone', {}).get('init_cfg')):
-        if part['type'] == CHECKPOINT_INIT and part.get('source'):
-            try:
-                fetch(part['source'], part.get('sha256'))
-            except UserError as error:
-                raise type(error)(
-                    f"{error}. The config's backbone starts from it: give other "
-                    f'weights with --init, or start from random ones with '
-                    f'--cfg-options model.backbone.init_cfg=None'
-                ) from error
-
-
-def drop_pretrained(model: dict) -> None:
-    """Take the pretrained weights out of a model config's backbone."""
-    backbone = model.get('backbone', {})
-    parts = init_configs(backbone.get('init_cfg'))
-    kept = [part for part in parts if part['type'] != CHECKPOINT_INIT]
-    if len(kept) < len(parts):
-        backbone['init_cfg'] = kept or None
+    if init is not None:
+        cfg.load_from = str(init)
+    if cfg.get('load_from'):  # replaces them in any case
+        drop_backbone_weights(cfg.model)
+    latest = last_checkpoint(cfg.work_dir) if resume == 'auto' else None
+    if resume and resume != 'auto':
+        latest = last_checkpoint(resume) if Path(resume).is_dir() else resume
+        if latest is None or not Path(latest).is_file():
+            raise UserError(
+                f'--resume {resume}: no such checkpoint, and no work dir with one; '
+                f'without a path the latest one in {cfg.work_dir} is taken'
+            )
+    if latest is not None:
+        cfg.resume, cfg.load_from = True, latest
+    return latest
 
 
 def _report(runner: Runner) -> None:
@@ -124,8 +113,8 @@ def _report(runner: Runner) -> None:
         path = write_report(runner.work_dir)
     except Exception:
         runner.logger.exception(
-            f'The report could not be written; to try again: python tools/report.py '
-            f'{runner.work_dir}'
+            f'The report could not be written; to try again: convnext-backbone report '
+            f'{shlex.quote(str(runner.work_dir))}'
         )
     else:
         runner.logger.info(f'Report written to {path}')

@@ -17,6 +17,7 @@ from convnext_backbone.backbone.archs import ARCHS
 from convnext_backbone.backbone.convnext import ConvNeXt
 from convnext_backbone.checkpoints.converting import convert
 from convnext_backbone.checkpoints.families import parse
+from convnext_backbone.checkpoints.reference import CheckpointRef
 
 SHRUNK = dict(depths=(2, 1, 3, 1), channels=(8, 16, 24, 32))
 ARCH = {'shrunk': SHRUNK, 'tiny': 'tiny'}
@@ -252,8 +253,7 @@ def test_conversion_to_ours_and_back_is_bit_identical(
     ours, back = tmp_path / f'ours{suffix}', tmp_path / f'back{suffix}'
     assert convert(str(tmp_path / 'source.pth'), ours, 'ours') == (len(state), [])
     assert convert(str(ours), back, name.split()[0]) == (len(state), [])
-    result = checkpoints.read_checkpoint(str(back))
-    result = result.get('model', result.get('state_dict', result))
+    result = checkpoints.read_checkpoint(str(back)).state
     assert result.keys() == state.keys()
     assert all(torch.equal(result[key], value) for key, value in state.items())
 
@@ -263,7 +263,7 @@ def test_each_library_loads_what_is_written_for_it(tmp_path, shrunk, to):
     torch.save(shrunk['meta v1'][0], tmp_path / 'meta.pth')
     written = tmp_path / f'{to}.safetensors'
     convert(str(tmp_path / 'meta.pth'), written, to)
-    state = checkpoints.read_checkpoint(str(written))
+    state = checkpoints.read_checkpoint(str(written)).content
     model = {
         'timm': lambda: timm_model('shrunk', False),
         'hf': lambda: hf_model('shrunk', False),
@@ -288,7 +288,7 @@ def test_small_archs_are_written_as_timm_builds_them(tmp_path):
         torch.save(meta_state(model), tmp_path / 'meta.pth')
         convert(str(tmp_path / 'meta.pth'), tmp_path / 'timm.pth', 'timm', force=True)
         timm.create_model(name, checkpoint_path=str(tmp_path / 'timm.pth'))
-        state = checkpoints.read_checkpoint(str(tmp_path / 'timm.pth'))
+        state = checkpoints.read_checkpoint(str(tmp_path / 'timm.pth')).content
         assert {k: v.shape for k, v in state.items()} == {
             k: v.shape for k, v in model.state_dict().items()
         }
@@ -354,6 +354,6 @@ def test_the_arch_of_every_published_size_is_recognised():
         for v2 in (False, True):
             with torch.device('meta'):
                 state = ConvNeXt(arch=name, use_grn=v2).state_dict()
-            weights = parse(state, None, 'x')
+            weights = parse(state, CheckpointRef.parse('x.pth'))
             assert (weights.arch, weights.version == 'V2') == (name, v2)
             assert weights.channels == arch['channels']

@@ -1,3 +1,5 @@
+"""Files are read without running code, and what is wrong with one is told."""
+
 import argparse
 import collections
 import datetime
@@ -9,7 +11,7 @@ import pickle
 import struct
 import tarfile
 import zipfile
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ import safetensors.torch
 import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer, MMLogger
+from torch.serialization import MAGIC_NUMBER
 
 from convnext_backbone.checkpoints.errors import CheckpointError, UnsafeCheckpointError
 from convnext_backbone.checkpoints.safe_reading import reading
@@ -42,6 +45,11 @@ def touch(marker):
     return Call(Path.touch, marker)
 
 
+# As pickle writes them: other versions of Python have other modules.
+PATH = f'{Path.__module__}.Path'
+OPEN = f'{open.__module__}.open'
+
+
 def attacks(marker):
     """What would create ``marker``, by the name that the pickle asks for first."""
     objects = np.empty(2, object)
@@ -52,10 +60,10 @@ def attacks(marker):
     state._metadata = touch(marker)
     return {
         'os.system': Call(os.system, f'touch {marker}'),
-        'io.open': Call(open, str(marker), 'w'),
+        OPEN: Call(open, str(marker), 'w'),
         'builtins.eval': Call(eval, f'open({str(marker)!r}, "w")'),
         'builtins.exec': Call(exec, f'open({str(marker)!r}, "w")'),
-        'pathlib.Path': touch(marker),
+        PATH: touch(marker),
         'getattr': Call(Call(getattr, marker, 'touch')),
         'array': objects,
         'functools.partial': Call(functools.partial(Path.touch, marker)),
@@ -68,10 +76,10 @@ def attacks(marker):
 NAMES = list(attacks(Path('marker')))
 ASKED_FOR = {
     'getattr': 'builtins.getattr',
-    'array': 'pathlib.Path',
-    'statistics': 'pathlib.Path',
-    'namespace': 'pathlib.Path',
-    'metadata': 'pathlib.Path',
+    'array': PATH,
+    'statistics': PATH,
+    'namespace': PATH,
+    'metadata': PATH,
 }
 
 
@@ -288,6 +296,33 @@ def test_subclasses_become_plain(tmp_path):
     assert loaded == content
     assert type(loaded['default']) is type(loaded['config']['a']) is dict
     assert str(loaded['windows']) == 'c:\\a'
+
+
+def pickled_path(module, name):
+    """A file of torch.save that holds a path under the names of some Python."""
+    path = b'c%s\n%s\nX\x03\x00\x00\x00a/b\x85R' % (module.encode(), name.encode())
+    parts = [pickle.dumps(header, 2) for header in (MAGIC_NUMBER, 1001, {})]
+    parts.append(b'\x80\x02}X\x04\x00\x00\x00here' + path + b's.')
+    return b''.join([*parts, pickle.dumps([], 2)])
+
+
+@pytest.mark.parametrize('module', ['pathlib', 'pathlib._local'])
+@pytest.mark.parametrize(
+    ('name', 'kind'),
+    [
+        ('PosixPath', PurePosixPath),
+        ('PurePosixPath', PurePosixPath),
+        ('WindowsPath', PureWindowsPath),
+        ('PureWindowsPath', PureWindowsPath),
+    ],
+)
+def test_paths_are_read_whatever_python_wrote_them(tmp_path, module, name, kind):
+    file = tmp_path / 'a.pth'
+    file.write_bytes(pickled_path(module, name))
+    assert read_file(file) == {'here': kind('a/b')}
+    file.write_bytes(pickled_path(module, 'Path'))  # can be anything's method
+    with pytest.raises(UnsafeCheckpointError, match=f'`{module}.Path`'):
+        read_file(file)
 
 
 def test_namespace_of_a_training_is_read(tmp_path):
@@ -528,7 +563,7 @@ def test_storage_larger_than_the_file_is_refused(tmp_path, monkeypatch, numel):
     Forger.numel = numel
     content = {'a': forged(FLOATS, 0, (1,), (1,))}
     stream = io.BytesIO()
-    for header in (torch.serialization.MAGIC_NUMBER, 1001, {}):
+    for header in (MAGIC_NUMBER, 1001, {}):
         pickle.dump(header, stream, 2)
     Forger(stream, 2).dump(content)
     pickle.dump(['0'], stream, 2)

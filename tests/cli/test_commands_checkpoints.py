@@ -77,8 +77,8 @@ def test_init_starts_a_training_from_a_classifier(in_root, demo, classifier, tmp
     assert 'new: 8 (stage norms are new at fine-tuning)' in log.replace(
         'new: ', 'new: '
     )
-    trained = checkpoints.read_checkpoint(str(tmp_path / 'iter_2.pth'))['state_dict']
-    given = checkpoints.read_checkpoint(str(classifier))['model']
+    trained = checkpoints.read_checkpoint(str(tmp_path / 'iter_2.pth')).state
+    given = checkpoints.read_checkpoint(str(classifier)).state
     key = 'stages.2.3.pwconv1.weight'
     assert torch.equal(trained[f'backbone.{key}'], given[key])
 
@@ -135,7 +135,7 @@ def test_published_names_are_evaluated(
 def test_what_does_not_fit_stops_before_training(
     in_root, demo, classifier, tmp_path, capsys, name
 ):
-    state = checkpoints.read_checkpoint(str(classifier))['model']
+    state = checkpoints.read_checkpoint(str(classifier)).state
     wrong, message = {
         'detector': (build(DET).state_dict(), 'it is a detector with neck'),
         'arch': (ConvNeXt(arch='femto').state_dict(), "set arch='femto'"),
@@ -173,7 +173,7 @@ def test_code_in_a_checkpoint_is_refused_everywhere(
     in_root, demo, segmentor, tmp_path, capsys, command
 ):
     marker = tmp_path / 'executed'
-    state = checkpoints.read_checkpoint(str(segmentor))['state_dict']
+    state = checkpoints.read_checkpoint(str(segmentor)).state
     evil = malicious(tmp_path / 'evil.pth', marker, state)
     run = {
         'init': lambda: train(demo, tmp_path / 'w', '--init', evil),
@@ -202,7 +202,7 @@ def test_code_in_a_checkpoint_is_refused_everywhere(
 
 def test_trust_is_possible_and_says_what_it_means(classifier, tmp_path):
     marker = tmp_path / 'executed'
-    state = checkpoints.read_checkpoint(str(classifier))['model']
+    state = checkpoints.read_checkpoint(str(classifier)).state
     evil = malicious(tmp_path / 'evil.pth', marker, state)
     command = [sys.executable, ROOT / 'tools' / 'convert_checkpoint.py', evil]
     command += [tmp_path / 'out.safetensors', '--to', 'timm', '--trust-checkpoint']
@@ -227,7 +227,7 @@ def break_file(path: Path, how: str) -> str:
         with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
             archive.writestr('a/data.pkl', bytes(50_000_000))
     elif how == 'nan':
-        checkpoint = checkpoints.read_checkpoint(str(path))
+        checkpoint = checkpoints.read_checkpoint(str(path)).content
         checkpoint['state_dict']['decode_head.conv_seg.weight'][0] = float('nan')
         torch.save(checkpoint, path)
     return {
@@ -289,11 +289,11 @@ def test_convert_says_what_a_family_has_no_place_for(segmentor, tmp_path, capsys
 def test_convert_keeps_a_whole_model(segmentor, tmp_path):
     there, back = tmp_path / 'mm.pth', tmp_path / 'back.pth'
     assert tool('convert_checkpoint', segmentor, there, '--to', 'mmpretrain') == 0
-    names = checkpoints.read_checkpoint(str(there))['state_dict']
+    names = checkpoints.read_checkpoint(str(there)).state
     assert 'backbone.stages.0.0.depthwise_conv.weight' in names
     assert tool('convert_checkpoint', there, back, '--to', 'meta') == 0
-    state = checkpoints.read_checkpoint(str(segmentor))
-    result = checkpoints.read_checkpoint(str(back))
+    state = checkpoints.read_checkpoint(str(segmentor)).content
+    result = checkpoints.read_checkpoint(str(back)).content
     assert result['meta'] == state['meta']
     assert result['state_dict'].keys() == state['state_dict'].keys()
     for key, value in state['state_dict'].items():
@@ -342,8 +342,8 @@ def test_averaging_starts_from_the_given_weights(in_root, demo, classifier, tmp_
     QUICK[str(config)] = [*QUICK[SEG], 'optim_wrapper.optimizer.lr=0.0']
     argv = ['--init', classifier]
     assert train(demo, tmp_path / 'w', *argv, config=str(config)) == 0
-    saved = checkpoints.read_checkpoint(str(tmp_path / 'w' / 'iter_2.pth'))
-    given = checkpoints.read_checkpoint(str(classifier))['model']
+    saved = checkpoints.read_checkpoint(str(tmp_path / 'w' / 'iter_2.pth')).content
+    given = checkpoints.read_checkpoint(str(classifier)).state
     key = 'stages.2.3.pwconv1.weight'
     for entry in ('state_dict', 'ema_state_dict'):
         found = next(

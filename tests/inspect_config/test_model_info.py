@@ -19,12 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from convnext_backbone.backbone.archs import ARCHS
 from convnext_backbone.config.loading import read_config
-from convnext_backbone.inspect_config.model_info import (
-    PUBLISHED,
-    ModelInfo,
-    markdown_table,
-    model_info,
-)
+from convnext_backbone.inspect_config.model_info import ModelInfo, model_info
+from convnext_backbone.inspect_config.published_costs import PUBLISHED, markdown_table
 from convnext_backbone.inspect_config.training_memory import (
     SavedBytes,
     estimate_training,

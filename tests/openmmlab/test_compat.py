@@ -80,7 +80,7 @@ def test_the_loader_has_a_scheme_for_local_files():
 
 def test_global_instances_come_back():
     kept = MMLogger.get_instance('kept', logger_name='kept')
-    with compat.own_instances():
+    with compat.mmengine_globals_restored():
         MMLogger.get_instance('new', logger_name='new')
         DefaultScope.get_instance('new', scope_name='mmdet')
         assert MMLogger.check_instance_created('new')

@@ -23,6 +23,7 @@ from convnext_backbone.checkpoints.errors import CheckpointError, UnsafeCheckpoi
 from convnext_backbone.checkpoints.safe_reading import reading
 from convnext_backbone.checkpoints.safe_reading.reading import read_file
 from convnext_backbone.openmmlab import safe_loading
+from convnext_backbone.openmmlab.runner import Runner as OurRunner
 
 
 class Touch:
@@ -52,7 +53,7 @@ class Best(Hook):
         runner.message_hub.update_info('array', np.arange(3))
 
 
-def build_runner(work_dir, **kwargs):
+def build_runner(work_dir, kind=Runner, **kwargs):
     settings = dict(
         train_dataloader=dict(
             dataset=[{'inputs': torch.ones(2) * i} for i in range(4)],
@@ -73,7 +74,7 @@ def build_runner(work_dir, **kwargs):
         experiment_name=str(work_dir),  # names what mmengine keeps for the process
         log_level='WARNING',
     )
-    return Runner(Model(), str(work_dir), **{**settings, **kwargs})
+    return kind(Model(), str(work_dir), **{**settings, **kwargs})
 
 
 @pytest.fixture(scope='module')
@@ -173,6 +174,22 @@ def test_code_in_the_message_hub_is_not_run(trained, tmp_path):
     assert_refused(evil, runner.train)
 
 
+class Zeroed(Hook):
+    """Puts other weights into a checkpoint, as mmengine lets a hook do."""
+
+    def after_load_checkpoint(self, runner, checkpoint):
+        state = checkpoint['state_dict']
+        checkpoint['state_dict'] = {k: torch.zeros_like(v) for k, v in state.items()}
+
+
+def test_hooks_may_replace_the_weights_that_are_resumed(trained, tmp_path):
+    settings = dict(kind=OurRunner, load_from=str(trained), resume=True)
+    runner = build_runner(tmp_path, custom_hooks=[Zeroed()], **settings)
+    content = runner.load_checkpoint(str(trained))
+    assert content['meta']['iter'] == runner.resumed_iter == 2
+    assert not any(weight.any() for weight in runner.model.state_dict().values())
+
+
 def loaders():
     return {
         'load_checkpoint': lambda path: load_checkpoint(nn.Linear(1, 1), path),
@@ -246,7 +263,7 @@ def fetched(monkeypatch, tmp_path):
 
     def serve(path):
         def fetch(source, sha256=None):
-            wanted.append(source)
+            wanted.append(str(source))
             return path
 
         monkeypatch.setattr(sources, 'fetch', fetch)
@@ -428,3 +445,18 @@ def test_plugin_guards_whenever_it_is_imported(weights, evil, imports):
     assert output.count('convnext_backbone.openmmlab.safe_loading') == 2
     assert 'alling back' not in output
     assert not (evil.parent / 'marker').exists()
+
+
+@pytest.mark.parametrize('name', ['torch', 'load_url', 'load_from_local'])
+def test_mmengines_loaders_end_in_what_is_replaced(name):
+    assert hasattr(checkpoint, name), (
+        f'mmengine.runner.checkpoint.{name} is gone, which {safe_loading.__name__} '
+        f'replaces: find where mmengine reads checkpoint files now'
+    )
+
+
+def test_mmengine_downloads_with_what_is_replaced():
+    assert hasattr(dl_utils.hub, 'load_url'), (
+        f'mmengine.utils.dl_utils.hub.load_url is gone, which {safe_loading.__name__} '
+        f'replaces: find where mmengine downloads checkpoints now'
+    )

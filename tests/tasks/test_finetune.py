@@ -15,10 +15,15 @@ from mmengine.logging import MMLogger
 from support.commands import tool
 from support.paths import ROOT
 
+from convnext_backbone.checkpoints import CheckpointRef
 from convnext_backbone.datasets import cache
 from convnext_backbone.demo_scenes import make_demo_data
+from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.tasks import initial_weights
+from convnext_backbone.tasks import train as training
 from convnext_backbone.tasks.finetune import run as running
 from convnext_backbone.tasks.finetune.config_text import write_config
+from convnext_backbone.tasks.initial_weights import InitialWeights
 
 DET, SEG = 'det/mask_convnext_atto_nuclei', 'seg/upernet_convnext_atto_demo'
 SCRATCH = ['--from-scratch']
@@ -126,13 +131,14 @@ def test_a_dry_run_writes_nothing(demo, tmp_path, own_cache, capsys):
 
 
 def test_unreachable_weights_are_told_first(demo, tmp_path, monkeypatch, capsys):
+    url = 'http://127.0.0.1:9/convnext.pth'
     monkeypatch.setattr(
         'convnext_backbone.tasks.finetune.run.default_weights',
-        lambda base: ('backbone', 'http://127.0.0.1:9/convnext.pth'),
+        lambda base: InitialWeights('backbone', CheckpointRef.parse(url)),
     )
     assert tool('finetune', demo, '--base', DET) == 1
     error = capsys.readouterr().err
-    assert 'http://127.0.0.1:9/convnext.pth' in error
+    assert url in error
     assert '--from-scratch' in error
     assert 'Traceback' not in error
     assert not (tmp_path / 'work_dirs').exists()
@@ -143,8 +149,59 @@ def test_starts_from_the_weights_that_are_given(demo, tmp_path):
     torch.save({'state_dict': {}}, weights)
     options = running.Options(str(demo), DET, init='a.pth')
     plan = running.make_plan(options, tmp_path / 'work')
-    assert plan.weights == ('model', str(weights))
+    assert plan.weights.of == 'model'
+    assert str(plan.weights.reference) == str(weights)
     assert f"load_from = '{weights}'" in write_config(plan)
+
+
+def test_weights_are_fetched_once_a_run(demo, tmp_path, monkeypatch):
+    class StopError(Exception):
+        pass
+
+    def stop(cfg):
+        raise StopError
+
+    fetched = []
+    monkeypatch.setattr(initial_weights, 'fetch', lambda ref: fetched.append(str(ref)))
+    monkeypatch.setattr(training.Runner, 'from_cfg', stop)
+    weights = tmp_path / 'a.pth'
+    torch.save({'state_dict': {}}, weights)
+    options = running.Options(str(demo), DET, init=f'{weights}#model_ema')
+    for runs in (1, 2):  # the second finds the config and goes on with it
+        with pytest.raises(StopError):
+            running.finetune(options, str(tmp_path / 'work'))
+        assert fetched == [f'{weights}#model_ema'] * runs
+
+
+@pytest.mark.parametrize('content', ['{', '[]', '{}'])
+def test_a_damaged_record_is_told(demo, tmp_path, content):
+    work = tmp_path / 'work'
+    work.mkdir()
+    (work / 'config.py').touch()
+    (work / running.RECORD).write_text(content)
+    with pytest.raises(UserError, match='is damaged'):
+        running.finetune(running.Options(str(demo), DET), str(work))
+
+
+def test_a_launcher_that_started_nothing_is_told(monkeypatch):
+    monkeypatch.delenv('SLURM_PROCID', raising=False)
+    with pytest.raises(UserError, match='--launcher slurm needs .*SLURM_PROCID'):
+        running.position('slurm')
+
+
+def test_a_work_dir_that_cannot_be_made_is_told(demo, tmp_path):
+    (tmp_path / 'file').touch()
+    options = running.Options(str(demo), DET, from_scratch=True)
+    with pytest.raises(UserError, match='writing into --work-dir: '):
+        running.finetune(options, str(tmp_path / 'file' / 'work'))
+
+
+def test_a_base_that_starts_from_a_model(demo, tmp_path):
+    base = tmp_path / 'base.py'
+    base.write_text(f"_base_ = 'convnext_backbone::{DET}.py'\nload_from = 'b.pth'\n")
+    for scratch, line in ((False, "load_from = 'b.pth'"), (True, 'load_from = None')):
+        options = running.Options(str(demo), str(base), from_scratch=scratch)
+        assert line in running.preview(options, str(tmp_path / 'work'))
 
 
 def test_faulty_data_stops_before_anything_is_written(demo, tmp_path, capsys):

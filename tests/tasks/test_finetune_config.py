@@ -9,7 +9,7 @@ from convnext_backbone.config.names import SCOPE, configs_dir
 from convnext_backbone.config.parts import iter_heads
 from convnext_backbone.datasets.cache import Converted
 from convnext_backbone.tasks.finetune.config_text import write_config
-from convnext_backbone.tasks.finetune.initial_weights import (
+from convnext_backbone.tasks.finetune.default_weights import (
     WHOLE_MODELS,
     default_weights,
 )
@@ -45,7 +45,7 @@ def make_config(tmp_path, base, scratch=False, epochs=None, iters=None, **kwargs
     recipe = decide(cfg, counts, pretrained=not scratch, epochs=epochs, iters=iters)
     weights = None if scratch else default_weights(cfg)
     name = f'{SCOPE}{base}.py'
-    plan = Plan(name, cfg, data, recipe, weights, tmp_path, 'python tools/finetune.py')
+    plan = Plan(name, cfg, data, recipe, weights, tmp_path, 'convnext-backbone')
     file = tmp_path / 'config.py'
     file.write_text(write_config(plan), encoding='utf-8')
     return Config.fromfile(file)

@@ -2,7 +2,7 @@
 
 A file of torch.save is a pickle, a program that may call whatever it names.
 :class:`Inspector` replays it with stand-ins that do nothing: a name that is not
-listed in ``records.py``, or a tensor that the file is too small for, ends it there.
+listed in ``stand_ins.py``, or a tensor that the file is too small for, ends it there.
 """
 
 import io
@@ -36,7 +36,7 @@ def inspect_zip(file: BinaryIO, size: int, path: Path) -> None:
     """Look through torch's zip archive, which stores its entries uncompressed."""
     archive = zipfile.ZipFile(file)
     entries = archive.infolist()
-    # torch.save can be told to leave out the checksums, and writes 0 then.
+    # torch.save can be set to leave out the checksums, and writes 0 then.
     if not any(entry.CRC for entry in entries):
         for entry in entries:
             del entry.CRC  # zipfile checks none where there is none
@@ -121,7 +121,7 @@ class Inspector(pickle._Unpickler):
         """Replay the pickle.
 
         Raises:
-            CheckpointError: It needs what is not listed in this module.
+            CheckpointError: It asks for a name that is not in ``stand_ins.LISTED``.
         """
         try:
             content = self.load()

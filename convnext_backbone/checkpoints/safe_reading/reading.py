@@ -1,7 +1,7 @@
 """Reads checkpoint files without running anything that they bring along.
 
 ``inspection.py`` looks through a file first, torch reads it with
-``weights_only=True``, and ``records.py`` makes the few objects beyond tensors and
+``weights_only=True``, and ``stand_ins.py`` makes the few objects beyond tensors and
 containers that training scripts store.
 """
 
@@ -51,7 +51,7 @@ def is_trusted() -> bool:
 
 
 def read_file(path: str | Path, map_location: object = 'cpu') -> dict:
-    """Read a file of torch.save or of safetensors, told apart by its content.
+    """Read a file of torch.save or of safetensors, recognised by its content.
 
     Args:
         path: The file. It may be overwritten afterwards: no tensor is mapped to it.

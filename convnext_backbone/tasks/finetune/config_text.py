@@ -1,11 +1,11 @@
 """Writes the config of a fine-tuning: short, readable, the user's to edit."""
 
-from mmengine.config import Config
+import shlex
 
-from convnext_backbone.backbone.init_cfg import CHECKPOINT_INIT, init_configs
-from convnext_backbone.config.parts import iter_heads
+from convnext_backbone.backbone.init_cfg import CHECKPOINT_INIT
+from convnext_backbone.config.parts import is_ours, iter_heads
 from convnext_backbone.results.drawing import default_palette
-from convnext_backbone.tasks.finetune import detection, segmentation
+from convnext_backbone.tasks.finetune import detector_config, segmentor_config
 from convnext_backbone.tasks.finetune.config_code import (
     Expression,
     assignments,
@@ -13,13 +13,14 @@ from convnext_backbone.tasks.finetune.config_code import (
 )
 from convnext_backbone.tasks.finetune.plan import Plan
 from convnext_backbone.tasks.finetune.recipe import PATIENCE, VALIDATIONS, Recipe
+from convnext_backbone.tasks.initial_weights import backbone_weights
 
 CONSTRUCTOR = 'convnext_backbone.LayerDecayOptimWrapperConstructor'
 
 
 def write_config(plan: Plan) -> str:
     """Return the text of a config."""
-    parts = detection if plan.data.numbers['task'] == 'det' else segmentation
+    parts = detector_config if plan.data.numbers['task'] == 'det' else segmentor_config
     palette = plan.data.numbers['palette'] or default_palette(len(plan.classes))
     splits = plan.data.numbers['splits']
     train, val = splits['train']['images'], splits['val']['images']
@@ -28,7 +29,8 @@ def write_config(plan: Plan) -> str:
     sections = [
         f'"""{plan.data.images.name}: {train} + {val} images, {named}.\n\n'
         f'Written by: {plan.command}\n'
-        f'Yours to edit; then: python tools/train.py {plan.work_dir / "config.py"}\n'
+        f'Yours to edit; then: convnext-backbone train '
+        f'{shlex.quote(str(plan.work_dir / "config.py"))}\n'
         f'"""\n\n_base_ = {plan.base_name!r}\nwork_dir = {str(plan.work_dir)!r}\n',
         '# What it is trained on; the images are the originals.\n'
         + assignments(
@@ -45,7 +47,7 @@ def write_config(plan: Plan) -> str:
         + parts.data(plan),
         '# The model: as the base, but for these classes.\n'
         + assignments({'model': model(plan, parts.model(plan))})
-        + (f'load_from = {plan.weights[1]!r}\n' if _whole(plan) else ''),
+        + load_from(plan),
         '# How long, how fast.\n' + schedule(plan),
         '# Checkpoints, the average of the weights, and when to stop.\n'
         + hooks(plan, parts.metric(plan)),
@@ -53,8 +55,11 @@ def write_config(plan: Plan) -> str:
     return format_code('\n'.join(sections))
 
 
-def _whole(plan: Plan) -> bool:
-    return plan.weights is not None and plan.weights[0] == 'model'
+def load_from(plan: Plan) -> str:
+    """Write the whole model to start from; without one, take out the base's."""
+    if plan.weights is not None and plan.weights.of == 'model':
+        return f'load_from = {str(plan.weights.reference)!r}\n'
+    return 'load_from = None\n' if plan.base.get('load_from') else ''
 
 
 def model(plan: Plan, model: dict) -> dict:
@@ -62,15 +67,16 @@ def model(plan: Plan, model: dict) -> dict:
     for name, head in iter_heads(plan.base.model):
         _set_classes(plan, model, name, head)
     backbone: dict[str, object] = {}
-    given = init_configs((plan.base.model.get('backbone') or {}).get('init_cfg'))
-    sources = [part.get('source') for part in given if part['type'] == CHECKPOINT_INIT]
+    stated = [str(weights.reference) for weights in backbone_weights(plan.base.model)]
     if plan.weights is None:
-        if sources or any(part['type'] == 'Pretrained' for part in given):
+        if stated:
             backbone['init_cfg'] = None
-    elif plan.weights[0] == 'backbone' and plan.weights[1] not in sources:
-        backbone['init_cfg'] = dict(
-            _delete_=True, type=CHECKPOINT_INIT, source=plan.weights[1]
-        )
+    elif plan.weights.of == 'backbone':
+        source = str(plan.weights.reference)
+        if source not in stated:
+            backbone['init_cfg'] = dict(
+                _delete_=True, type=CHECKPOINT_INIT, source=source
+            )
     if plan.recipe.frozen_stages >= 0:
         backbone['frozen_stages'] = plan.recipe.frozen_stages
     return {**({'backbone': backbone} if backbone else {}), **model}
@@ -122,7 +128,7 @@ def schedule(plan: Plan) -> str:
     if plan.weights is None and ours:
         # Random weights: the first layers have as much to learn as the last.
         values['optim_wrapper'] = dict(paramwise_cfg=dict(decay_rate=1.0))
-    elif plan.weights is not None and not ours and _is_convnext(base):
+    elif plan.weights is not None and not ours and is_ours(base.model.get('backbone')):
         values['optim_wrapper'] = dict(
             constructor=CONSTRUCTOR,
             paramwise_cfg=dict(_delete_=True, decay_rate=0.8, decay_type='layer_wise'),
@@ -131,11 +137,6 @@ def schedule(plan: Plan) -> str:
         values['auto_scale_lr'] = dict(enable=True)
     values['randomness'] = dict(seed=0)
     return assignments(values)
-
-
-def _is_convnext(base: Config) -> bool:
-    kind = (base.model.get('backbone') or {}).get('type')
-    return kind in ('ConvNeXt', 'convnext_backbone.ConvNeXt')
 
 
 def rescale(scheduler: dict, factor: float, recipe: Recipe) -> dict:

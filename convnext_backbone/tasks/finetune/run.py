@@ -16,15 +16,16 @@ from convnext_backbone.config.loading import load_run_config, read_config
 from convnext_backbone.config.names import SCOPE, find_config
 from convnext_backbone.datasets import find_source
 from convnext_backbone.datasets.cache import Converted, cache_folder, prepare, read
-from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.errors import UserError, os_errors_told
 from convnext_backbone.foundation.json_files import write_json
 from convnext_backbone.tasks.finetune.config_text import write_config
-from convnext_backbone.tasks.finetune.initial_weights import (
-    default_weights,
-    fetch_weights,
-)
+from convnext_backbone.tasks.finetune.default_weights import default_weights
 from convnext_backbone.tasks.finetune.plan import Plan
 from convnext_backbone.tasks.finetune.recipe import decide, learns_masks
+from convnext_backbone.tasks.initial_weights import (
+    InitialWeights,
+    fetch_initial_weights,
+)
 from convnext_backbone.tasks.run_record import last_run
 from convnext_backbone.tasks.train import train
 
@@ -40,7 +41,7 @@ RECORD = 'finetune.json'  # in the work dir: the options that its config came fr
 
 @dataclass(frozen=True)
 class Options:
-    """What the user wants: see ``tools/finetune.py --help``."""
+    """What the user wants: see ``convnext-backbone finetune --help``."""
 
     path: str
     base: str
@@ -53,7 +54,7 @@ class Options:
 
     def command(self, work_dir: Path) -> str:
         """Return the command line that means these options."""
-        words = ['python', 'tools/finetune.py', self.path, '--base', self.base]
+        words = ['convnext-backbone', 'finetune', self.path, '--base', self.base]
         for name in ('init', 'epochs', 'iters', 'format'):
             if getattr(self, name) is not None:
                 words += [f'--{name}', str(getattr(self, name))]
@@ -87,13 +88,15 @@ def finetune(
     rank, processes = position(launcher)
     while rank > 0 and not config.is_file():
         time.sleep(1)  # the launcher ends us if the first process fails
-    if not config.is_file():
+    planned = not config.is_file()
+    if planned:
         plan = make_plan(options, folder, processes=processes)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / RECORD, record(options, plan.data.folder))
-        partial = config.with_suffix('.part')
-        partial.write_text(write_config(plan), encoding='utf-8')
-        partial.replace(config)
+        with os_errors_told('writing into --work-dir'):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / RECORD, record(options, plan.data.folder))
+            partial = config.with_suffix('.part')
+            partial.write_text(write_config(plan), encoding='utf-8')
+            partial.replace(config)
         logger.info(f'Config written to {config}')
     else:
         check_same(options, folder)
@@ -101,14 +104,15 @@ def finetune(
         if last_run(folder).get('finished'):
             logger.info(
                 f'Training is finished: nothing to do; with another --work-dir it '
-                f'starts anew, python tools/report.py {folder} writes its report'
+                f'starts anew, convnext-backbone report {shlex.quote(str(folder))} '
+                f'writes its report'
             )
             return folder
     cfg = load_run_config(
         str(config), ('train', 'val'), work_dir=str(folder), launcher=launcher
     )
     resume = 'auto' if checkpoints.last_checkpoint(folder) else None
-    train(cfg, resume=resume)
+    train(cfg, resume=resume, weights_fetched=planned)  # the plan fetched them
     return folder
 
 
@@ -123,11 +127,22 @@ def preview(options: Options, work_dir: str | None = None) -> str:
 
 
 def position(launcher: str) -> tuple[int, int]:
-    """Return this process's number and how many there are, as its launcher tells."""
+    """Return this process's number and how many there are, as its launcher tells.
+
+    Raises:
+        UserError: The launcher did not start this process.
+    """
     if launcher == 'none':
         return 0, 1
     rank, size = LAUNCHERS[launcher]
-    return int(os.environ[rank]), int(os.environ[size])
+    try:
+        return int(os.environ[rank]), int(os.environ[size])
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f'--launcher {launcher} needs the environment variables {rank} and {size}, '
+            f'which its launcher sets to numbers ({error!r}): start the processes with '
+            f'that launcher, or leave --launcher out for a single one'
+        ) from error
 
 
 def make_plan(
@@ -143,14 +158,9 @@ def make_plan(
     """
     base = read_base(options.base)
     task = TASKS[base.default_scope]
-    if options.from_scratch:
-        weights = None
-    elif options.init:
-        weights = 'model', options.init if dry_run else str(_init(options.init))
-    else:
-        weights = default_weights(base)
-        if weights and not dry_run:
-            fetch_weights(weights[1])
+    weights = choose_weights(options, base)
+    if weights and not dry_run:
+        fetch_initial_weights([weights], 'finetune')
     source = find_source(options.path, format=options.format, task=task)
     if dry_run:
         _, numbers = read(source, options.classes, SEED)
@@ -178,10 +188,22 @@ def make_plan(
     return Plan(name, base, data, recipe, weights, work_dir, command)
 
 
-def _init(source: str) -> str:
-    picked = checkpoints.pick_file(source)
-    checkpoints.fetch(picked)
-    return str(Path(picked).resolve()) if Path(picked).is_file() else picked
+def choose_weights(options: Options, base: Config) -> InitialWeights | None:
+    """Return what to start from: what the user says, or what is published.
+
+    A local file is named by its absolute path, as the config may be used anywhere.
+
+    Raises:
+        UserError: There is no such local file.
+    """
+    if options.from_scratch:
+        return None
+    if not options.init:
+        return default_weights(base)
+    reference = checkpoints.pick_file(options.init)
+    if reference.path is not None:
+        reference = reference.at(reference.path.resolve())
+    return InitialWeights('model', reference)
 
 
 def _tell(data: Converted) -> None:
@@ -245,14 +267,21 @@ def check_same(options: Options, work_dir: Path) -> None:
     Raises:
         UserError: It came from others, or the data set is another one by now.
     """
-    try:
-        old = json.loads((work_dir / RECORD).read_text(encoding='utf-8'))
-    except FileNotFoundError:
+    path = work_dir / RECORD
+    if not path.is_file():
         raise UserError(
             f'{work_dir} holds a config.py that was not written here: give another '
             f'--work-dir'
-        ) from None
-    data = Path(old['data'])
+        )
+    try:
+        with os_errors_told('reading what --work-dir was begun with'):
+            old = json.loads(path.read_text(encoding='utf-8'))
+        data = Path(old['data'])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(
+            f'{path} is damaged ({error!r}), so that nobody knows what {work_dir} was '
+            f'begun with: give another --work-dir'
+        ) from error
     for name, value in record(options, data).items():
         if old.get(name) != value:
             raise UserError(
@@ -265,8 +294,9 @@ def check_same(options: Options, work_dir: Path) -> None:
     if now.name != data.name:
         raise UserError(
             f'{options.path} has changed since {work_dir} was begun: give another '
-            f'--work-dir, or go on with the data as it was converted: python '
-            f'tools/train.py {work_dir / "config.py"} --resume'
+            f'--work-dir, or go on with the data as it was converted: '
+            f'convnext-backbone train {shlex.quote(str(work_dir / "config.py"))} '
+            f'--resume'
         )
     if not data.is_dir():
         if now != data:

@@ -1,0 +1,90 @@
+"""Weights are fitted to other channels, kernels and dtypes without a new meaning."""
+
+import pytest
+import torch
+from support.checkpoint_files import ARCH, assert_untouched, classifier, save
+from torch import nn
+
+from convnext_backbone import checkpoints
+from convnext_backbone.backbone.convnext import ConvNeXt
+from convnext_backbone.checkpoints.adapt import adapt_channels, adapt_kernel
+
+
+@pytest.fixture
+def backbone() -> ConvNeXt:
+    return ConvNeXt(arch=ARCH)
+
+
+@pytest.mark.parametrize('channels', [1, 2, 4, 6, 13])
+def test_a_grey_image_gives_the_same_output_whatever_the_channels(tmp_path, channels):
+    state = classifier()
+    nn.init.normal_(state['downsample_layers.0.0.weight'])
+    source = save(tmp_path / 'a.pth', state)
+    rgb, other = ConvNeXt(arch=ARCH), ConvNeXt(arch=ARCH, in_channels=channels)
+    checkpoints.load(rgb, source)
+    report = checkpoints.load(other, source)
+    note = f'stem from 3 to {channels} input channels'
+    assert report.adapted == {'downsample_layers.0.0.weight': note}
+    assert note in str(report)
+    grey = torch.randn(2, 1, 64, 64)
+    with torch.no_grad():
+        for a, b in zip(
+            rgb.eval()(grey.expand(-1, 3, -1, -1)),
+            other.eval()(grey.expand(-1, channels, -1, -1)),
+            strict=True,
+        ):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_more_channels_repeat_the_given_ones():
+    weight = torch.randn(4, 3, 4, 4)
+    six = adapt_channels(weight, 6)
+    torch.testing.assert_close(six, torch.cat([weight, weight], 1) / 2)
+    four = adapt_channels(weight, 4)
+    torch.testing.assert_close(four[:, [1, 2]], weight[:, [1, 2]])
+    torch.testing.assert_close(four[:, 0], four[:, 3])
+
+
+def test_larger_kernels_compute_the_same(tmp_path):
+    source = save(tmp_path / 'a.pth', classifier())
+    seven, nine = ConvNeXt(arch=ARCH), ConvNeXt(arch=ARCH, kernel_size=9)
+    checkpoints.load(seven, source)
+    report = checkpoints.load(nine, source)
+    assert len(report.adapted) == 5
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        for a, b in zip(seven.eval()(x), nine.eval()(x), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_smaller_kernels_are_the_centre():
+    weight = torch.arange(49.0).reshape(1, 1, 7, 7)
+    assert torch.equal(adapt_kernel(weight, 3), weight[:, :, 2:5, 2:5])
+
+
+@pytest.mark.parametrize(
+    ('key', 'shape'),
+    [
+        ('stages.3.0.dwconv.weight', (32, 32, 5, 5)),
+        ('stages.0.0.dwconv.weight', (8, 1, 5, 9)),
+        ('stages.0.0.dwconv.weight', ()),
+        ('stages.0.0.pwconv1.weight', (32, 9)),
+    ],
+)
+def test_shapes_that_cannot_be_adapted_change_nothing(tmp_path, backbone, key, shape):
+    source = save(tmp_path / 'a.pth', {**classifier(), key: torch.zeros(shape)})
+    before = {k: v.clone() for k, v in backbone.state_dict().items()}
+    with pytest.raises(ValueError, match=r'have another shape: stages'):
+        checkpoints.load(backbone, source)
+    assert_untouched(backbone, before)
+    report = checkpoints.load(backbone, source, strict=False)
+    assert report.new[key] == 'of another shape in the file'
+    assert 'stages.1.0.gamma' in report.loaded
+
+
+def test_half_precision_weights_arrive_in_full(tmp_path, backbone):
+    state = {k: v.half() for k, v in classifier().items()}
+    checkpoints.load(backbone, save(tmp_path / 'a.pth', state))
+    weight = backbone.state_dict()['stages.0.0.pwconv1.weight']
+    assert weight.dtype == torch.float32
+    assert torch.equal(weight, state['stages.0.0.pwconv1.weight'].float())
