@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import cast
 
 import cv2
 import numpy as np
@@ -165,8 +164,7 @@ def build_model(cfg: Config, checkpoint: checkpoints.Source) -> tuple[BaseModel,
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     with building(cfg.filename):
-        # mmengine returns the model that it is given, and says nn.Module.
-        model = cast(BaseModel, revert_sync_batchnorm(MODELS.build(cfg.model)))
+        model = revert_sync_batchnorm(MODELS.build(cfg.model))
     meta = checkpoints.load(model, checkpoint, strict=True).dataset_meta
     if meta is None:  # a bare state dict: the config's own classes
         dataset = next(iter_datasets(cfg.test_dataloader))
