@@ -84,9 +84,9 @@ def _patch_hub(module: ModuleType) -> None:
     """Replace torch's load_url, which unpickles, here and where it was imported."""
     load_url = module.load_url
     for name, holder in list(sys.modules.items()):
-        if name.partition('.')[0] in _ROOTS:
-            if vars(holder).get('load_url') is load_url:
-                vars(holder)['load_url'] = _load_url
+        of_openmmlab = name.partition('.')[0] in _ROOTS
+        if of_openmmlab and vars(holder).get('load_url') is load_url:
+            vars(holder)['load_url'] = _load_url
 
 
 def _load_url(

@@ -202,7 +202,7 @@ def _lists(root: Path) -> tuple[dict[str, str], list[Fault]]:
                 )
                 faults.append(Fault('error', 'in-two-splits', file, message, stem))
     if not (folder / 'train.txt').exists():
-        rest = {stem: 'train' for stem in _stems(folder / 'trainval.txt')}
+        rest = dict.fromkeys(_stems(folder / 'trainval.txt'), 'train')
         splits = {**rest, **splits}
     return splits, faults
 
