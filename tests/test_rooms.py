@@ -32,7 +32,10 @@ MAY_IMPORT = {
         'inspect_config',
     },
     'export': {*BASIS, 'backbone', 'checkpoints', 'openmmlab', 'config', 'tasks'},
-    'benchmark': {*BASIS, 'backbone', 'checkpoints', 'config', 'export'},
+    'benchmark': {
+        *(*BASIS, 'backbone', 'checkpoints', 'openmmlab', 'config'),
+        *('inspect_config', 'export'),
+    },
     'cli': {
         *(*BASIS, 'backbone', 'checkpoints', 'openmmlab', 'config', 'datasets'),
         *('demo_scenes', 'inspect_config', 'tasks', 'export', 'benchmark'),
