@@ -780,7 +780,7 @@ init_default_scope('{scope}')
 backbone = MODELS.build(dict(
     type='convnext_backbone.ConvNeXt',
     arch=dict(depths=(3, 3, 9, 3), channels=(4, 8, 16, 32))))
-assert 'convnext_backbone.backbone.layer_decay' not in sys.modules
+assert 'convnext_backbone.backbone.optim_constructor' not in sys.modules
 wrapper = build_optim_wrapper(backbone, dict(
     type='OptimWrapper',
     constructor='convnext_backbone.LayerDecayOptimWrapperConstructor',
@@ -801,7 +801,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 @pytest.mark.parametrize(
     'scope, before, root',
     [
-        ('mmdet', '', 'convnext_backbone.backbone.layer_decay'),
+        ('mmdet', '', 'convnext_backbone.backbone.optim_constructor'),
         ('mmseg', TAKEN, '__main__'),
     ],
     ids=['mmdet', 'mmseg where another package has the unscoped name'],

@@ -1,6 +1,6 @@
 """Makes the models of configs small enough for a step in a fraction of a second."""
 
-NARROWER = {64: 16, 256: 32, 1024: 64}
+NARROWER = {64: 16, 256: 32, 512: 32, 1024: 64}
 ROIS = 32  # that a step learns from, for each image and head
 
 
