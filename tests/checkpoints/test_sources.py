@@ -292,6 +292,7 @@ def test_progress_is_drawn_on_a_terminal_by_the_main_process(server, monkeypatch
     assert '3.pth' not in stderr.getvalue()
 
 
+@pytest.mark.slow
 def test_two_processes_download_once(server, tmp_path):
     server.gate.clear()
     code = (

@@ -105,13 +105,7 @@ def test_a_segmentor_given_to_a_detector_is_told(tmp_path, in_root):
 
 
 def test_another_detector_is_told(tmp_path, in_root):
-    mask = build(
-        'configs/det/mask_convnext_t_coco.py',
-        **{
-            'model.backbone.arch': dict(ARCH, _delete_=True),
-            'model.neck.in_channels': [8, 16, 24, 32],
-        },
-    )
+    mask = small('configs/det/mask_convnext_t_coco.py')
     source = save(tmp_path / 'mask.pth', {'state_dict': mask.state_dict()})
     with pytest.raises(
         ValueError, match=r'weights are missing: roi_head\.bbox_head\.0'

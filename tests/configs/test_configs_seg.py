@@ -155,10 +155,19 @@ SHRUNK = {
     'upernet_convnext_t_ade20k': dict(backbone=CONVNEXT, **SMALL_HEADS),
     'upernet_convnextv2_t_ade20k': dict(backbone=CONVNEXT, **SMALL_HEADS),
     'fpn_convnextv2_atto_ade20k': dict(
-        backbone=CONVNEXT, neck=dict(in_channels=WIDTHS)
+        backbone=CONVNEXT,
+        neck=dict(in_channels=WIDTHS, out_channels=16),
+        decode_head=dict(in_channels=[16] * 4, channels=16),
     ),
     'mask2former_convnext_t_ade20k': dict(
-        backbone=CONVNEXT, decode_head=dict(in_channels=WIDTHS)
+        backbone=CONVNEXT,
+        decode_head=dict(
+            in_channels=WIDTHS,
+            num_queries=10,
+            pixel_decoder=dict(encoder=dict(num_layers=1)),
+            transformer_decoder=dict(num_layers=3),  # one for each level of features
+            train_cfg=dict(num_points=256),
+        ),
     ),
     'upernet_swin_t_ade20k': dict(
         backbone=dict(
