@@ -2,8 +2,8 @@
 
 Everything stays (N, C, H, W): linear layers become 1x1 convolutions and LayerNorm
 reduces over dimension 1. OpenVINO then keeps one memory layout from the stem to the
-outputs, with bias and GELU computed inside the convolutions; a third of the time of
-the channels_last form went into transposing.
+outputs, with bias and activation computed inside the convolutions; a third of the time
+of the channels_last form went into transposing.
 """
 
 import torch
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convnext_backbone.backbone.block import (
+    ACTIVATIONS,
     GRN,
     GRN_EPS,
     Block,
@@ -65,10 +66,12 @@ class InferenceBlock(nn.Module):
         self.pwconv1 = _conv1x1(folded.weight1, folded.bias1)
         self.grn = None if block.grn is None else ChannelGRN(block.grn)
         self.pwconv2 = _conv1x1(folded.weight2, folded.bias2)
+        self.act = block.act
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        hidden = F.gelu(self.pwconv1(self.norm(self.dwconv(x))))
+        hidden = self.pwconv1(self.norm(self.dwconv(x)))
+        hidden = ACTIVATIONS[self.act].apply(hidden)
         if self.grn is not None:
             hidden = self.grn(hidden)
         return x + self.pwconv2(hidden)
