@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from convnext_backbone.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from convnext_backbone.checkpoints.checkpoint import read_checkpoint
 from convnext_backbone.checkpoints.families import STAGE_NORM, Weights, parse
 from convnext_backbone.checkpoints.keymaps import from_ours, to_their_shape
 from convnext_backbone.checkpoints.reference import CheckpointRef, Source
@@ -58,7 +58,7 @@ def convert(
         raise UserError(f'{target} exists: give another name, or --force to replace it')
     checkpoint = read_checkpoint(source)
     weights = parse(checkpoint.state, checkpoint.reference)
-    conv_mlp = _conv_mlp_of(weights) or _read_mark(checkpoint)
+    conv_mlp = _conv_mlp_of(weights) or checkpoint.mark(CONV_MLP_MARK)
     converted, left_out = rename(weights, to, conv_mlp == to)
     marks = {CONV_MLP_MARK: conv_mlp} if conv_mlp else {}
     if target.suffix == '.safetensors':
@@ -130,17 +130,6 @@ def _conv_mlp_of(weights: Weights) -> str | None:
     """Return the family, if its blocks hold 1x1 convolutions in place of linears."""
     shapes = (s for key, s in weights.reshaped.items() if '.pwconv' in key)
     return weights.family if any(len(shape) == 4 for shape in shapes) else None
-
-
-def _read_mark(checkpoint: Checkpoint) -> str | None:
-    """Return the mark that :func:`convert` left in a file of ours."""
-    if CONV_MLP_MARK in checkpoint.content:
-        return checkpoint.content[CONV_MLP_MARK]
-    try:
-        with safe_open(checkpoint.path, 'pt') as file:
-            return (file.metadata() or {}).get(CONV_MLP_MARK)
-    except SafetensorError:  # not of this format
-        return None
 
 
 def _save_safetensors(
