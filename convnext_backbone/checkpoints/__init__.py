@@ -22,7 +22,7 @@ from convnext_backbone.checkpoints.reference import CheckpointRef, Source
 from convnext_backbone.checkpoints.report import LoadReport
 from convnext_backbone.checkpoints.safe_reading.reading import trust
 from convnext_backbone.checkpoints.sources import fetch, last_checkpoint, pick_file
-from convnext_backbone.checkpoints.stated import Stated, stated_by
+from convnext_backbone.checkpoints.stated import Stated, stated_by, stated_by_name
 
 __all__ = [
     'Checkpoint',
@@ -39,5 +39,6 @@ __all__ = [
     'pick_file',
     'read_checkpoint',
     'stated_by',
+    'stated_by_name',
     'trust',
 ]

@@ -10,6 +10,7 @@
 ``amp.py``               mixed precision where there is no GPU
 ``checkpoint_hook.py``   the best checkpoint is never missing
 ``schedules.py``         what a config's schedulers ask for
+``normalisation.py``     images normalised unlike those that the weights know
 ``building.py``          a config's wrong types and arguments, told to the user
 ``compat.py``            the private names of these packages that are used here
 =======================  ====================================================

@@ -24,6 +24,7 @@ from convnext_backbone.foundation.files import check_writable, walk
 from convnext_backbone.foundation.json_files import write_json
 from convnext_backbone.foundation.png import write_png
 from convnext_backbone.openmmlab.building import building
+from convnext_backbone.openmmlab.normalisation import normalisation_warning
 from convnext_backbone.results import drawing
 from convnext_backbone.results.predictions import to_json
 
@@ -165,6 +166,8 @@ def build_model(cfg: Config, checkpoint: checkpoints.Source) -> nn.Module:
     if meta is None:  # a bare state dict: the config's own classes
         dataset = next(iter_datasets(cfg.test_dataloader))
         meta = DATASETS.build({**dataset, 'lazy_init': True}).metainfo
+    if warning := normalisation_warning(model):
+        MMLogger.get_current_instance().warning(warning)
     model.dataset_meta = meta
     return model.to(get_device()).eval()
 

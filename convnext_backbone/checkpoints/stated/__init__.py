@@ -13,7 +13,11 @@ others the same weights compute something else.
 =======================  ====================================================
 """
 
-from convnext_backbone.checkpoints.stated.finding import find_stated, stated_by
+from convnext_backbone.checkpoints.stated.finding import (
+    find_stated,
+    stated_by,
+    stated_by_name,
+)
 from convnext_backbone.checkpoints.stated.values import Stated
 
-__all__ = ['Stated', 'find_stated', 'stated_by']
+__all__ = ['Stated', 'find_stated', 'stated_by', 'stated_by_name']

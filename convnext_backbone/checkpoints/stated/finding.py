@@ -50,8 +50,13 @@ def find_stated(checkpoint: Checkpoint, family: str) -> Stated:
         checkpoint: What was read.
         family: Who names its weights so, see :class:`~.families.Weights`.
     """
-    by_file = merge([_of_mark(checkpoint), from_meta(checkpoint.meta)])
-    stated = merge([by_file, of_name(checkpoint.reference)])
+    stated = merge(
+        [
+            _of_mark(checkpoint),
+            from_meta(checkpoint.meta),
+            stated_by_name(checkpoint.reference),
+        ]
+    )
     if stated.is_complete:
         return stated
     beside = _of_files_beside(checkpoint, family)
@@ -64,7 +69,7 @@ def stated_by(source: Source) -> Stated:
     Raises:
         UserError: The file cannot be had or read, or holds no ConvNeXt.
     """
-    stated = of_name(CheckpointRef.parse(source))
+    stated = stated_by_name(CheckpointRef.parse(source))
     if stated.is_complete:
         return stated
     checkpoint = read_checkpoint(source)
@@ -72,7 +77,7 @@ def stated_by(source: Source) -> Stated:
     return find_stated(checkpoint, weights.family)
 
 
-def of_name(reference: CheckpointRef) -> Stated:
+def stated_by_name(reference: CheckpointRef) -> Stated:
     """Return what is known of published weights by their name or URL alone."""
     location = reference.location
     if reference.scheme == 'meta' or location.startswith(published.BASE):
@@ -106,7 +111,7 @@ def _of_mark(checkpoint: Checkpoint) -> Stated:
         number(values.get('norm_eps')),
         channels(values.get('mean')),
         channels(values.get('std')),
-        'the conversion',
+        text(values.get('origin')) or 'the converted file',
     )
 
 
