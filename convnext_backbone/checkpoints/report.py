@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from convnext_backbone.checkpoints.stated.values import Stated
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -25,6 +27,8 @@ class LoadReport:
         unexpected: Names in the file that nothing explains.
         adapted: The model's weights that were reshaped or fitted, with what was done.
         meta: The ``meta`` that mmengine and mmcv store beside the weights.
+        stated: What the source says of activation, eps and the images' mean and std.
+        notes: What was assumed where the file does not tell.
     """
 
     source: str
@@ -37,6 +41,8 @@ class LoadReport:
     unexpected: tuple[str, ...]
     adapted: dict[str, str]
     meta: dict[str, Any] = field(default_factory=dict, repr=False)
+    stated: Stated = Stated()
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One line of counts and reasons."""
@@ -54,7 +60,7 @@ class LoadReport:
             )
         if self.adapted:
             parts.append(f'adapted: {_count(self.adapted)}')
-        return '; '.join(parts)
+        return '; '.join([*parts, *self.notes])
 
     @property
     def dataset_meta(self) -> dict[str, Any] | None:

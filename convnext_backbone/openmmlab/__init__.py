@@ -11,6 +11,7 @@
 ``checkpoint_hook.py``   the best checkpoint is never missing
 ``data_errors.py``       failures to read a data set, as the user's errors
 ``schedules.py``         what a config's schedulers ask for
+``normalisation.py``     images normalised unlike those that the weights know
 ``building.py``          a config's wrong types and arguments, told to the user
 ``compat.py``            the private names of these packages that are used here
 =======================  ====================================================

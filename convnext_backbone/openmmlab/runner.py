@@ -21,6 +21,7 @@ from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.openmmlab import compat
 from convnext_backbone.openmmlab.amp import resolve_optim_wrapper
 from convnext_backbone.openmmlab.building import building
+from convnext_backbone.openmmlab.normalisation import normalisation_warning
 from convnext_backbone.openmmlab.schedules import low_eta_min, scheduler_configs
 
 # mmengine's reports of the environment, the config and the hooks.
@@ -173,6 +174,15 @@ class Runner(MMRunner):
             self.call_hook('after_load_checkpoint', checkpoint=loaded)
         compat.mark_loaded(self)
         return content
+
+    def load_or_resume(self) -> None:
+        """Load the config's checkpoint; warn where images are normalised otherwise.
+
+        It comes last before training or evaluation begins, whatever gave the weights.
+        """
+        super().load_or_resume()
+        if warning := normalisation_warning(self.model):
+            self.logger.warning(warning)
 
     def _init_model_weights(self) -> None:
         """Initialise the weights, unless a checkpoint is about to replace them all."""

@@ -13,13 +13,22 @@ from convnext_backbone.export import convert
 from convnext_backbone.export.rewrite import AdaptiveMean, rewrite
 
 
-@pytest.mark.parametrize('use_grn', [False, True])
-def test_the_rewritten_backbone_is_the_same_function(use_grn):
+OTHER_ACTS = ('gelu_tanh', 'silu', 'relu', 'quick_gelu')
+
+
+@pytest.mark.parametrize(
+    ('use_grn', 'act', 'norm_eps'),
+    [(False, 'gelu', 1e-6), (True, 'gelu', 1e-6)]
+    + [(v2, act, 0.1) for v2, act in zip([False, True] * 2, OTHER_ACTS, strict=True)],
+)
+def test_the_rewritten_backbone_is_the_same_function(use_grn, act, norm_eps):
     backbone = stir(
         ConvNeXt(
             dict(depths=[1, 1, 2, 1], channels=CHANNELS),
             layer_scale_init_value=0.5,
             use_grn=use_grn,
+            act=act,
+            norm_eps=norm_eps,
         )
     ).eval()
     x = torch.randn(2, 3, 64, 96)
