@@ -133,8 +133,8 @@ class ConvNeXt(BaseModule):
                 )
                 for _ in range(self.depths[i])
             ]
-            widths = (in_channels, *self.channels)[i : i + 2]
-            self.downsample_layers.append(_downsampling(i, *widths, norm_eps))
+            inputs, outputs = (in_channels, *self.channels)[i : i + 2]
+            self.downsample_layers.append(_downsampling(i, inputs, outputs, norm_eps))
             self.stages.append(nn.Sequential(*blocks))
         for i in self.out_indices:
             self.add_module(f'norm{i}', LayerNorm2d(self.channels[i], norm_eps))

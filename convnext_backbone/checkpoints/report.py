@@ -41,7 +41,7 @@ class LoadReport:
     unexpected: tuple[str, ...]
     adapted: dict[str, str]
     meta: dict[str, Any] = field(default_factory=dict, repr=False)
-    stated: Stated = Stated()
+    stated: Stated = field(default_factory=Stated)
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:

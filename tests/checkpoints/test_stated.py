@@ -144,7 +144,9 @@ def test_the_backbone_of_a_segmentor_of_transformers(tmp_path):
 
 def test_an_activation_that_we_do_not_have_is_told(tmp_path, said):
     hf_folder(tmp_path, 'ConvNext', hidden_act='mish')
-    with pytest.raises(ValueError, match="act='mish'.*this backbone has gelu, gelu_ta"):
+    with pytest.raises(
+        ValueError, match=r"act='mish'.*this backbone has gelu, gelu_ta"
+    ):
         checkpoints.load(ConvNeXt(ARCH), tmp_path)
     assert checkpoints.load(ConvNeXt(ARCH), tmp_path, strict=False).loaded
     assert "act='mish'" in said[0]
@@ -244,7 +246,7 @@ def test_the_config_of_a_training_states_it(tmp_path, arguments, expected, entry
     report = checkpoints.load(ConvNeXt(ARCH, act=act, norm_eps=eps), source)
     assert (report.stated.act, report.stated.norm_eps) == expected
     if expected != ('gelu', 1e-6):
-        with pytest.raises(ValueError, match='set (act|norm_eps)=.* in the backbone'):
+        with pytest.raises(ValueError, match=r'set (act|norm_eps)=.* in the backbone'):
             checkpoints.load(ConvNeXt(ARCH), source)
 
 

@@ -12,7 +12,6 @@ from convnext_backbone.backbone.convnext import ConvNeXt, LayerNorm2d
 from convnext_backbone.export import convert
 from convnext_backbone.export.rewrite import AdaptiveMean, rewrite
 
-
 OTHER_ACTS = ('gelu_tanh', 'silu', 'relu', 'quick_gelu')
 
 

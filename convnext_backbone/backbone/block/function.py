@@ -259,6 +259,7 @@ def _backward(
             hidden = linear(scaled, weights.weight2.t())  # gradients from here on
             if grn is not None:
                 hidden = grn.backward(hidden, row.active)
+            assert row.hidden is not None  # backward computes all of a row
             hidden = ACTIVATIONS[settings.act].backward(hidden, row.hidden)
             _add_product(sums.weight1, hidden, row.normed, first=chunk.inner.start == 0)
             sums.bias1.add_(hidden.sum(0, dtype=sums.bias1.dtype))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from mmengine.logging import MMLogger
@@ -12,7 +13,9 @@ from convnext_backbone.checkpoints.stated.values import PIXEL, Stated, channels
 
 # Of the arguments that a folder states, those that say which functions are built.
 LOOKED_AT = ('act_layer', 'norm_layer', 'norm_eps', 'conv_mlp')
-SHRUNK = MappingProxyType(dict(depths=(1, 1, 1, 1), dims=(8, 16, 24, 32)))
+SHRUNK: Mapping[str, Any] = MappingProxyType(
+    dict(depths=(1, 1, 1, 1), dims=(8, 16, 24, 32))
+)
 
 
 def from_registry(name: str) -> Stated:

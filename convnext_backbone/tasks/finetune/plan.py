@@ -1,6 +1,6 @@
 """Everything that the config of a fine-tuning is written from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmengine.config import Config
@@ -34,7 +34,7 @@ class Plan:
     weights: InitialWeights | None
     work_dir: Path
     command: str
-    stated: Stated = Stated()
+    stated: Stated = field(default_factory=Stated)
 
     @property
     def classes(self) -> tuple[str, ...]:
