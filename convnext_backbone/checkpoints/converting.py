@@ -94,8 +94,8 @@ def _say_what_is_lost(weights: Weights, stated: Stated, target: Path, to: str) -
     if stated.act not in (None, 'gelu') or stated.norm_eps not in (None, NORM_EPS):
         logger.warning(
             f'{target}: the weights were trained with act={stated.act!r}, norm_eps='
-            f'{stated.norm_eps} ({stated.origin} says so); a model of {to} that loads '
-            f'them has to be built with these too'
+            f'{stated.norm_eps} (according to {stated.origin}); a model of {to} that '
+            f'loads them has to be built with these too'
         )
 
 

@@ -22,6 +22,7 @@ from convnext_backbone.checkpoints.reference import CheckpointRef
 from convnext_backbone.checkpoints.report import LoadReport
 from convnext_backbone.checkpoints.stated import Stated, find_stated
 from convnext_backbone.checkpoints.stated.agreement import check_agreement, describe
+from convnext_backbone.checkpoints.unwrapping import describe_choice
 from convnext_backbone.foundation.errors import UserError
 
 Strict = Literal['auto', True, False]
@@ -95,7 +96,8 @@ def match(
                 check_kernels(weights.backbone, module.state_dict(), reference)
         _check_complete(pairs, backbones, weights, reference, strict)
     check_agreement(convnexts, stated, reference, strict)
-    notes = [weights.last_norm] if weights.last_norm else []
+    notes = describe_choice(checkpoint.content, reference)
+    notes += [weights.last_norm] if weights.last_norm else []
     notes += [describe(convnext, stated) for convnext in convnexts[:1]]
     arch = weights.arch if backbones else 'no ConvNeXt'
     report = _report(checkpoint, weights, arch, pairs, stated, notes)

@@ -31,7 +31,8 @@ def normalisation_warning(model: nn.Module) -> str | None:
         return None
     values = f'mean={list(mean)}, std={list(std)}'
     cure = f'set data_preprocessor=dict({values}) in the model'
-    theirs = f'the weights from {report.source} were trained with {values} ({origin})'
+    theirs = f'the weights from {report.source} were trained with {values} '
+    theirs += f'(according to {origin})'
     if not hasattr(preprocessor, 'mean') or not compat.normalises(preprocessor):
         return (
             f'The data preprocessor does not normalise images, {theirs}: unless the '

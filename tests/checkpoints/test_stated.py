@@ -186,6 +186,12 @@ def test_a_folder_of_timm_states_activation_and_eps(tmp_path, name, options, cur
     assert_equal(tmp_path, features, **v2, **cure)
 
 
+def test_another_output_stride_is_a_warning(tmp_path, said):
+    timm_folder(tmp_path, 'convnext_tiny', output_stride=16)
+    assert checkpoints.load(ConvNeXt(ARCH), tmp_path).loaded
+    assert 'output_stride=16' in said[0]
+
+
 def test_without_strictness_a_difference_is_a_warning(tmp_path, said):
     timm_folder(tmp_path, 'convnext_atto', act_layer='silu')
     report = checkpoints.load(ConvNeXt(ARCH), tmp_path, strict=False)

@@ -75,7 +75,7 @@ def _difference(
             f'were trained with one of them'
         )
     return (
-        f'checkpoint {reference} was trained with {given} ({stated.origin} says so), '
-        f'the model has {", ".join(ours)} and would compute something else from the '
-        f'same weights: {cure}'
+        f'checkpoint {reference} was trained with {given} (according to '
+        f'{stated.origin}), the model has {", ".join(ours)} and would compute '
+        f'something else from the same weights: {cure}'
     )

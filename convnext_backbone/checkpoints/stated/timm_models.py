@@ -40,6 +40,12 @@ def from_config(config: Mapping) -> Stated:
         return Stated()
     arguments = config.get('model_args')
     arguments = arguments if isinstance(arguments, Mapping) else {}
+    if arguments.get('output_stride', 32) != 32:
+        MMLogger.get_current_instance().warning(
+            f'The weights were trained with output_stride='
+            f'{arguments["output_stride"]} (according to config.json): the last maps '
+            f'of this backbone are coarser, and its kernels are not dilated'
+        )
     built = _look_at(config['architecture'], arguments)
     cfg = config.get('pretrained_cfg')
     images = _images(cfg if isinstance(cfg, Mapping) else config)
