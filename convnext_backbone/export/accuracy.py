@@ -10,7 +10,6 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor, nn
 
-from convnext_backbone import checkpoints
 from convnext_backbone.config.parts import iter_datasets
 from convnext_backbone.export.exported_model import ExportedModel
 from convnext_backbone.export.image_model import ImageModel
@@ -51,7 +50,8 @@ def evaluate(
         # mmengine keeps loggers and visualizers by name for the whole process.
         cfg.visualizer, cfg.experiment_name = None, Path(folder).name
         runner = TestRunner.from_cfg(cfg)
-        checkpoints.load(runner.model, checkpoint, strict=True)
+        with data_errors_told('evaluating on the test data'):
+            runner.load_trained(checkpoint)
         if limit is not None:
             _leave_out_missing_images(runner)
         use_exported(runner.model, ImageModel(copy.deepcopy(runner.model)))
