@@ -1,6 +1,7 @@
 """The report of a training: what it reads, counts, chooses and writes."""
 
 import copy
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -467,6 +468,39 @@ def test_the_tool_writes_the_page(tmp_path, demo, capsys):
     assert f'{other} IMAGE_OR_FOLDER' in (work_dir / 'report.html').read_text('utf-8')
     assert tool('report', tmp_path / 'none') == 1
     assert capsys.readouterr().err.startswith('error: work dir')
+
+
+def test_examples_of_one_name_are_told_apart(scenes):
+    images, truth, classes = scenes
+    for folder in ('/data/cam{}', '/data/cam{}/day'):
+        placed = [
+            dataclasses.replace(image, path=f'{folder.format(i)}/7.png')
+            for i, image in enumerate(images)
+        ]
+        result = detection.summarise(placed, truth, classes)
+        names = {example.name for example in (*result.best, *result.worst)}
+        assert names == {f'{folder.format(i)}/7.png'[len('/data/') :] for i in (0, 1)}
+
+
+def test_examples_of_segments_of_one_name_are_told_apart(tmp_path):
+    metric = segmentation.SegmentationFindings()
+    metric.dataset_meta = dict(classes=('a', 'b'))
+    for i in range(4):
+        path = tmp_path / f'cam{i}' / '7.png'
+        path.parent.mkdir()
+        cv2.imwrite(str(path), np.zeros((8, 8, 3), np.uint8))
+        labels = torch.zeros(1, 8, 8, dtype=torch.int64)
+        labels[0, : i + 1] = 1
+        sample = dict(
+            img_path=str(path),
+            gt_sem_seg=dict(data=labels),
+            pred_sem_seg=dict(data=torch.zeros_like(labels)),
+        )
+        metric.process({}, [sample])
+    metric.compute_metrics(metric.results)
+    assert metric.findings.images == 4
+    shown = (*metric.findings.best, *metric.findings.worst)
+    assert {example.name for example in shown} == {f'cam{i}/7.png' for i in range(4)}
 
 
 def test_pictures_have_one_size(tmp_path):

@@ -1,7 +1,6 @@
 """What a detector gets right and wrong: AP per class, confusions, examples."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -10,6 +9,7 @@ from pycocotools import mask as rle
 
 from convnext_backbone.registry import METRICS
 from convnext_backbone.results import drawing
+from convnext_backbone.results.names import common_folder, name_below
 from convnext_backbone.results.predictions import encode
 from convnext_backbone.tasks.report import pictures
 from convnext_backbone.tasks.report.coco_evaluation import (
@@ -150,6 +150,7 @@ def summarise(
     box_column = ('Box AP',) if len(kinds) > 1 else ()
     draw = [drawing.default_palette(len(classes)) if palette is None else palette]
     draw += [classes, real, cat_ids, truth]
+    draw += [common_folder(image.path for image in images) if images else '']
     return Findings(
         metrics=metrics,
         explanation=f'{KINDS[kinds[0]]}: average precision of '
@@ -270,6 +271,7 @@ def _draw(
     real: dict,
     cat_ids: list[int],
     truth,
+    folder: str,
 ) -> Example:
     image, right, number, found = item
     picture = pictures.load(image.path)
@@ -296,4 +298,4 @@ def _draw(
         )
         drawn.append(pictures.data_uri(side))
     note = f'{right} of {number} found, {found - right} wrong'
-    return Example(Path(image.path).name, 100 * score, note, *drawn)
+    return Example(name_below(image.path, folder), 100 * score, note, *drawn)

@@ -1,13 +1,13 @@
 """What a segmentor gets right and wrong: IoU per class, confusion of pixels."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from convnext_backbone.registry import METRICS
 from convnext_backbone.results import drawing
+from convnext_backbone.results.names import common_folder, name_below
 from convnext_backbone.tasks.report import pictures
 from convnext_backbone.tasks.report.findings import (
     MISTAKES,
@@ -48,7 +48,7 @@ class SegmentationFindings(BaseMetric):
             counts = confusion(truth, labels, number, self.ignore_index)
             self.counts = self.counts + counts
             present = counts.sum(1) > 0
-            self.results.append(int(counts.sum()))
+            self.results.append(sample['img_path'])
             if present.any():
                 item = (sample['img_path'], truth, labels, counts)
                 score = float(iou_and_accuracy(counts)[0][present].mean())
@@ -58,13 +58,14 @@ class SegmentationFindings(BaseMetric):
         """Set ``findings``; return the means."""
         classes = tuple(self.dataset_meta['classes'])
         palette = self.dataset_meta.get('palette')
+        folder = common_folder(results) if results else ''
         best, worst = self.extremes.best_and_worst()
         self.findings = summarise(
             self.counts,
             classes,
             len(results),
-            [_draw(*pair, classes, palette) for pair in best],
-            [_draw(*pair, classes, palette) for pair in worst],
+            [_draw(*pair, classes, palette, folder) for pair in best],
+            [_draw(*pair, classes, palette, folder) for pair in worst],
         )
         return self.findings.metrics
 
@@ -143,7 +144,11 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _draw(
-    score: float, item: tuple, classes: tuple[str, ...], palette: list | None
+    score: float,
+    item: tuple,
+    classes: tuple[str, ...],
+    palette: list | None,
+    folder: str,
 ) -> Example:
     path, truth, labels, counts = item
     image = pictures.load(path)
@@ -156,4 +161,4 @@ def _draw(
     iou[counts.sum(1) == 0] = np.nan  # what is not in the image
     lowest = int(np.nanargmin(iou))
     note = f'lowest: {classes[lowest]} {100 * iou[lowest]:.1f}'
-    return Example(Path(path).name, 100 * score, note, *drawn)
+    return Example(name_below(path, folder), 100 * score, note, *drawn)
