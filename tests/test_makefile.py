@@ -28,5 +28,5 @@ def test_another_python_is_refused_with_the_fix(tmp_path):
         text=True,
     )
     assert done.returncode != 0
-    assert 'is not Python 3.10 to 3.12: PYTHON=python3.12 make setup' in done.stdout
+    assert 'is not Python 3.10 to 3.14: PYTHON=python3.12 make setup' in done.stdout
     assert not (tmp_path / '.venv').exists()

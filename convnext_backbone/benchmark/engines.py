@@ -1,4 +1,4 @@
-"""Our backbone in the inference engines that ``tools/export.py`` writes files for."""
+"""Our backbone in the inference engines that a model can be exported to."""
 
 import copy
 from pathlib import Path
@@ -10,18 +10,18 @@ from convnext_backbone.backbone.convnext import ConvNeXt
 from convnext_backbone.export import images as pictures
 from convnext_backbone.export.backends import SUFFIXES, require
 from convnext_backbone.export.convert import SAVERS, STRIDE, finish, trace
-from convnext_backbone.export.exported import ExportedModel
+from convnext_backbone.export.exported_model import ExportedModel
 from convnext_backbone.export.quantize import QUANTIZERS
 from convnext_backbone.export.rewrite import rewrite
 
 
 class Engine:
-    """The backbone as a file of one format, for images of one shape.
+    """The backbone, exported to a file of one format and run by its engine.
 
     Args:
         kind: 'onnx' or 'openvino'.
-        int8: Quantise it, calibrated on the images themselves: as fast as with any
-            others, and no measure of what is lost.
+        int8: Whether to quantise it. It is calibrated on the images themselves, which
+            does not change its speed, but says nothing about the loss of accuracy.
         model: The backbone.
         images: (N, 3, H, W), H and W multiples of 32.
 
@@ -31,14 +31,14 @@ class Engine:
 
     @staticmethod
     def takes(images: Tensor) -> bool:
-        """Tell whether the engines run on such images: a CPU's, sides in strides."""
+        """Tell whether images are on the CPU, with sides that are multiples of 32."""
         height, width = images.shape[-2:]
         on_cpu = images.device.type == 'cpu'
         return on_cpu and height % STRIDE == 0 and width % STRIDE == 0
 
     def __init__(self, kind: str, int8: bool, model: ConvNeXt, images: Tensor) -> None:
         require(kind)
-        self.folder = TemporaryDirectory(prefix='engine_')  # lives as long as we do
+        self.folder = TemporaryDirectory(prefix='engine_')  # is deleted with self
         files = [
             Path(self.folder.name, name).with_suffix(SUFFIXES[kind])
             for name in ('float', 'int8', 'fixed')
@@ -54,5 +54,5 @@ class Engine:
         self.run = ExportedModel(fixed)
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Compute the emitted maps."""
+        """Compute the feature maps."""
         return self.run(images)

@@ -1,8 +1,11 @@
-"""Meta's and mmpretrain's ConvNeXt, written anew from what they compute.
+"""Meta's and mmpretrain's ConvNeXt, rewritten, because neither can be installed here.
 
-Neither can be installed beside a current torch. These have the operations of theirs, in
-their order, on activations in torch's default layout, and the parameter names of ours.
-Both emit four LayerNorm-ed maps, as their detectors do.
+Neither project runs with a current PyTorch. These classes have their operations, in
+their order, on activations in PyTorch's default memory layout, and our parameter names.
+Both return four feature maps behind a LayerNorm, as their detectors use them.
+
+The modules are independent of ours on purpose and share no code with them, GRN's
+formula included: they are what ours is compared with.
 
 Sources: facebookresearch/ConvNeXt ``object_detection`` and ConvNeXt-V2; mmpretrain
 ``models/backbones/convnext.py``, ``models/utils/norm.py``; mmcv's ``DropPath``.
@@ -12,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from convnext_backbone.benchmark.contest_archs import Arch
-from convnext_backbone.benchmark.kept_samples import Masks, SharedDropPath
+from convnext_backbone.benchmark.arch_specs import Arch
+from convnext_backbone.benchmark.shared_drop_path import KeptSamples, SharedDropPath
 
 EPS = 1e-6
 
 
 class MetaLayerNorm(nn.Module):
-    """Meta's LayerNorm over the channels of (N, C, H, W), out of means and squares."""
+    """Meta's LayerNorm over the channels of (N, C, H, W), from mean and variance."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -35,7 +38,7 @@ class MetaLayerNorm(nn.Module):
 
 
 class MMPretrainLayerNorm(nn.LayerNorm):
-    """mmpretrain's LN2d: there and back by permuting, with a copy to the old layout."""
+    """mmpretrain's LN2d: permutes the channels to the end, and back with a copy."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=EPS)
@@ -47,7 +50,7 @@ class MMPretrainLayerNorm(nn.LayerNorm):
 
 
 class FormulaGRN(nn.Module):
-    """GRN on (N, H, W, C), as both write it."""
+    """GRN on (N, H, W, C), as both projects write it."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -78,7 +81,7 @@ class MetaBlock(nn.Module):
         self.drop_path = drop_path
 
     def hidden(self, x: Tensor) -> Tensor:
-        """From the block's input to its second linear layer, (N, H, W, C)."""
+        """Compute the branch up to the second linear layer, (N, H, W, C)."""
         x = self.dwconv(x).permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
         x = self.act(self.pwconv1(self.norm(x)))
         if self.grn is not None:
@@ -107,18 +110,21 @@ class MMPretrainBlock(MetaBlock):
 
 
 class FormulaConvNeXt(nn.Module):
-    """A backbone of given blocks and norms.
+    """A backbone whose blocks and norms are those of a subclass.
 
     Args:
-        arch: Depths, channels and version.
-        masks: Which samples the blocks keep; it has their rates.
-        with_cp: Recompute each block in backward, as both libraries do if asked.
+        arch: The architecture.
+        kept_samples: The samples that the blocks keep, and their drop path rates.
+        with_cp: Whether to recompute each block in the backward pass, as both projects
+            can do.
     """
 
     block: type[MetaBlock]
     norm: type[nn.Module]
 
-    def __init__(self, arch: Arch, masks: Masks, with_cp: bool = False) -> None:
+    def __init__(
+        self, arch: Arch, kept_samples: KeptSamples, with_cp: bool = False
+    ) -> None:
         super().__init__()
         self.with_cp = with_cp
         self.downsample_layers = nn.ModuleList()
@@ -135,8 +141,8 @@ class FormulaConvNeXt(nn.Module):
             blocks = []
             for _ in range(depth):
                 drop_path = (
-                    SharedDropPath(masks, number, self.block.divides)
-                    if masks.rates[number] > 0
+                    SharedDropPath(kept_samples, number, self.block.divides)
+                    if kept_samples.rates[number] > 0
                     else nn.Identity()
                 )
                 blocks.append(self.block(width, arch.use_grn, drop_path))
@@ -146,13 +152,13 @@ class FormulaConvNeXt(nn.Module):
             self.add_module(f'norm{i}', self.norm(width))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map images (N, 3, H, W) to a map of each stage."""
+        """Map images (N, 3, H, W) to a feature map of each stage."""
         outs = []
         for i, (down, stage) in enumerate(
             zip(self.downsample_layers, self.stages, strict=True)
         ):
             x = down(x)
-            for block in stage:
+            for block in stage.children():
                 if self.with_cp and x.requires_grad:
                     x = checkpoint(block, x, use_reentrant=False)
                 else:

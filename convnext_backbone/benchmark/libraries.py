@@ -1,8 +1,9 @@
 """The backbones of libraries: timm, torchvision, Hugging Face's transformers.
 
-timm and torchvision have no norms for their maps: they get ours on top, so that all do
-the same work. Each builder returns the module, which emits four LayerNorm-ed maps, and
-the translation of its parameters' names to ours. A library is imported when it is used.
+timm and torchvision have no norm for their feature maps and get ours, so that all do
+the same work. Each builder returns the module, whose four feature maps are behind a
+LayerNorm, and a function that translates the names of its parameters to ours. A library
+is imported only when it is used.
 """
 
 import re
@@ -11,8 +12,8 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from convnext_backbone.backbone.convnext import LayerNorm2d
-from convnext_backbone.benchmark.contest_archs import Arch
-from convnext_backbone.benchmark.kept_samples import Masks, share
+from convnext_backbone.benchmark.arch_specs import Arch
+from convnext_backbone.benchmark.shared_drop_path import KeptSamples, replace_drop_path
 from convnext_backbone.checkpoints.keymaps import to_ours
 
 Built = tuple[nn.Module, Callable[[str], str | None]]
@@ -20,7 +21,7 @@ NORM = re.compile(r'norm\d\.(weight|bias)')
 
 
 class NormedMaps(nn.Module):
-    """A LayerNorm on each map of a backbone that has none."""
+    """A backbone without norms, with a LayerNorm on each of its feature maps."""
 
     def __init__(self, body: nn.Module, channels: Sequence[int]) -> None:
         super().__init__()
@@ -29,20 +30,20 @@ class NormedMaps(nn.Module):
             self.add_module(f'norm{i}', LayerNorm2d(width))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map images (N, 3, H, W) to a map of each stage."""
+        """Map images (N, 3, H, W) to a feature map of each stage."""
         maps = enumerate(self.body(x))
         return tuple(getattr(self, f'norm{i}')(out) for i, out in maps)
 
 
 class TorchvisionStages(nn.Module):
-    """The outputs of the stages of torchvision's model."""
+    """torchvision's model, with the outputs of its stages."""
 
     def __init__(self, features: nn.Sequential) -> None:
         super().__init__()
         self.features = features
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Map images (N, 3, H, W) to a map of each stage, without a norm."""
+        """Map images (N, 3, H, W) to a feature map of each stage, without a norm."""
         outs = []
         for down, stage in zip(self.features[::2], self.features[1::2], strict=True):
             x = stage(down(x))
@@ -51,71 +52,74 @@ class TorchvisionStages(nn.Module):
 
 
 class HuggingFaceMaps(nn.Module):
-    """The maps of a backbone of transformers, as a tuple."""
+    """A backbone of transformers, with its feature maps as a tuple."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map images (N, 3, H, W) to a map of each stage."""
+        """Map images (N, 3, H, W) to a feature map of each stage."""
         return tuple(self.backbone(x).feature_maps)
 
 
 def _timm_name(arch: Arch) -> str:
+    """Return the name that timm has for an architecture."""
     return f'convnext{"v2" if arch.use_grn else ""}_{arch.size}'
 
 
 def timm_has(arch: Arch) -> bool:
-    """Tell whether timm publishes an arch."""
+    """Tell whether timm has an architecture."""
     import timm
 
     return timm.is_model(_timm_name(arch))
 
 
-def build_timm(arch: Arch, masks: Masks, with_cp: bool) -> Built:
-    """Build timm's, with ``features_only=True`` as detectors use it."""
+def build_timm(arch: Arch, kept_samples: KeptSamples, with_cp: bool) -> Built:
+    """Build timm's backbone with ``features_only=True``, as detectors use it."""
     import timm
+    from timm.models import FeatureListNet
 
     body = timm.create_model(
         _timm_name(arch),
         features_only=True,
         depths=arch.depths,
         dims=arch.channels,
-        drop_path_rate=masks.rates[-1],
+        drop_path_rate=kept_samples.rates[-1],
         ls_init_value=None if arch.use_grn else 1.0,
     )
+    assert isinstance(body, FeatureListNet)  # with features_only
     body.set_grad_checkpointing(with_cp)
-    share(body, masks, divides=False)
+    replace_drop_path(body, kept_samples, divides=False)
 
     def rename(key: str) -> str | None:
         if NORM.fullmatch(key):
             return key
-        # features_only flattens the sequences of stages
+        # features_only joins the names of containers with an underscore.
         return to_ours(re.sub(r'^body\.(stem|stages)_', r'\1.', key), 'timm')
 
     return NormedMaps(body, arch.channels), rename
 
 
 def torchvision_has(arch: Arch) -> bool:
-    """Tell whether torchvision publishes an arch."""
+    """Tell whether torchvision has an architecture."""
     import torchvision
 
     return not arch.use_grn and hasattr(torchvision.models, f'convnext_{arch.size}')
 
 
-def build_torchvision(arch: Arch, masks: Masks, with_cp: bool) -> Built:
-    """Build the stages of torchvision's."""
+def build_torchvision(arch: Arch, kept_samples: KeptSamples, with_cp: bool) -> Built:
+    """Build the stages of torchvision's model."""
     from torchvision.models.convnext import CNBlockConfig
     from torchvision.models.convnext import ConvNeXt as TorchvisionConvNeXt
 
     widths = [*arch.channels, None]
     model = TorchvisionConvNeXt(
         [CNBlockConfig(*widths[i : i + 2], n) for i, n in enumerate(arch.depths)],
-        stochastic_depth_prob=masks.rates[-1],
+        stochastic_depth_prob=kept_samples.rates[-1],
         layer_scale=1.0,
     )
-    share(model, masks, divides=False)
+    replace_drop_path(model, kept_samples, divides=False)
 
     def rename(key: str) -> str | None:
         if NORM.fullmatch(key):
@@ -125,7 +129,7 @@ def build_torchvision(arch: Arch, masks: Masks, with_cp: bool) -> Built:
     return NormedMaps(TorchvisionStages(model.features), arch.channels), rename
 
 
-def build_hf(arch: Arch, masks: Masks, with_cp: bool) -> Built:
+def build_hf(arch: Arch, kept_samples: KeptSamples, with_cp: bool) -> Built:
     """Build a ``ConvNextBackbone`` or ``ConvNextV2Backbone``."""
     import transformers
 
@@ -134,12 +138,12 @@ def build_hf(arch: Arch, masks: Masks, with_cp: bool) -> Built:
         depths=list(arch.depths),
         hidden_sizes=list(arch.channels),
         num_stages=len(arch.depths),
-        drop_path_rate=masks.rates[-1],
+        drop_path_rate=kept_samples.rates[-1],
         out_features=[f'stage{i + 1}' for i in range(len(arch.depths))],
         **({} if arch.use_grn else {'layer_scale_init_value': 1.0}),
     )
     backbone = getattr(transformers, f'{kind}Backbone')(config)
-    share(backbone, masks, divides=True)
+    replace_drop_path(backbone, kept_samples, divides=True)
     return (
         HuggingFaceMaps(backbone),
         lambda key: to_ours(key.removeprefix('backbone.'), 'hf'),

@@ -1,4 +1,4 @@
-"""What the machine could do at best, and how much of it a training step asks for."""
+"""The machine: its fastest matrix product, its name, and waiting for its GPU."""
 
 import os
 import platform
@@ -11,18 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convnext_backbone.benchmark.contest_archs import Arch
-
 SIDES = (1024, 2048, 3072)  # of the square matrices
 SECONDS = 1.5  # for each product that is measured
-BACKWARD = 2  # products in backward for each one in forward
 
 
 def gemm_peak(device: str) -> float:
     """Measure the fastest fp32 matrix product of this machine, in FLOP/s.
 
     A multiply-add counts as two. On a CPU both the BLAS of torch.mm and oneDNN, which
-    computes convolutions, are tried: a 1x1 convolution is a matrix product.
+    computes convolutions, are measured: a 1x1 convolution is a matrix product.
     """
     best = 0.0
     for side in SIDES:
@@ -37,7 +34,7 @@ def gemm_peak(device: str) -> float:
 
 
 def _fastest(product: Callable[[], Tensor], device: str) -> float:
-    """Least seconds of a call, among those of some time."""
+    """Call a product for :data:`SECONDS`; return the seconds of the fastest call."""
     product()
     synchronize(device)
     fastest, end = float('inf'), perf_counter() + SECONDS
@@ -50,60 +47,13 @@ def _fastest(product: Callable[[], Tensor], device: str) -> float:
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device has done what was asked of it."""
+    """Wait until a GPU has finished its work; a CPU always has."""
     if torch.device(device).type == 'cuda':
         torch.cuda.synchronize(device)
 
 
-def forward_flops(
-    arch: Arch, batch: int, shape: tuple[int, int], drop_path: float = 0.0
-) -> float:
-    """Count the FLOPs of all convolutions and linear layers in a forward pass.
-
-    A multiply-add counts as two. Of a block with drop path the samples count that are
-    kept on average, whoever computes the others too.
-
-    Args:
-        arch: The model.
-        batch: Number of images.
-        shape: Their height and width, pixels.
-        drop_path: Rate of the last block, rising linearly from 0 at the first.
-    """
-    return 2.0 * batch * sum(_multiply_adds(arch, shape, drop_path))
-
-
-def step_flops(
-    arch: Arch, batch: int, shape: tuple[int, int], drop_path: float = 0.0
-) -> float:
-    """Count the FLOPs of forward and backward, as :func:`forward_flops` does.
-
-    Backward has a product for the weights and one for the inputs of every layer, but
-    for those of the stem: no one asks for the gradient of the images.
-    """
-    stem, *others = _multiply_adds(arch, shape, drop_path)
-    return 2.0 * batch * (BACKWARD * stem + (1 + BACKWARD) * sum(others))
-
-
-def _multiply_adds(arch: Arch, shape: tuple[int, int], drop_path: float) -> list[float]:
-    """Multiply-adds for an image: of the stem, then of each other layer or block."""
-    height, width = shape[0] // 4, shape[1] // 4
-    counts: list[float] = [height * width * 3 * 4 * 4 * arch.channels[0]]
-    last = max(1, sum(arch.depths) - 1)
-    block = 0
-    for i, (depth, channels) in enumerate(zip(arch.depths, arch.channels, strict=True)):
-        if i:
-            height, width = height // 2, width // 2
-            counts.append(height * width * arch.channels[i - 1] * 2 * 2 * channels)
-        for _ in range(depth):
-            kept = 1 - drop_path * block / last
-            per_pixel = 7 * 7 * channels + 2 * channels * 4 * channels
-            counts.append(kept * height * width * per_pixel)
-            block += 1
-    return counts
-
-
 def describe_machine(device: str) -> str:
-    """Name the processor, its threads, how idle ones wait, and the release of torch."""
+    """Name the processor, the threads and how idle ones wait, and PyTorch's release."""
     if torch.device(device).type == 'cuda':
         return f'{torch.cuda.get_device_name(device)}, torch {torch.__version__}'
     policy = os.environ.get('OMP_WAIT_POLICY', 'unset')
@@ -114,6 +64,7 @@ def describe_machine(device: str) -> str:
 
 
 def _cpu_name() -> str:
+    """Return the processor's name, from Linux where it can be read."""
     info = Path('/proc/cpuinfo')
     if info.is_file():
         for line in info.read_text(errors='replace').splitlines():

@@ -1,16 +1,16 @@
-"""What to compare, as the command line states it, and whether that is valid."""
+"""What the user wants to compare, and whether that is valid."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from convnext_backbone.benchmark.contest_archs import find_archs
+from convnext_backbone.benchmark.arch_specs import find_archs
 from convnext_backbone.benchmark.peers import PEERS
 from convnext_backbone.foundation.errors import UserError
 
 DEVICES = ('cpu', 'cuda')
-MIN_SIDE = 32  # pixels, stride of the last stage
+MIN_SIDE = 32  # pixels, the stride of the last stage
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,16 @@ class Options:
 
     Attributes:
         what: 'backbone', 'step' or 'infer'.
-        archs: Names, as :func:`~.contest_archs.find_archs` takes.
-        peers: Whom ours is compared with.
+        archs: Names of architectures, as :func:`~.arch_specs.find_archs` takes them.
+        peers: Names of the peers that ours is compared with.
         shape: Height and width of the images, pixels.
         batch: Number of images.
-        rounds: How often everyone is timed.
-        threads: Of torch; None leaves them alone.
-        drop_paths: Rates of the last block; None for that of each arch's detector.
-        with_cp: Levels of checkpointing of ours.
-        device: Where to run.
+        rounds: How often each backbone is timed.
+        threads: Number of PyTorch's threads; None keeps PyTorch's own choice.
+        drop_paths: Drop path rates of the last block; None for the rate of each
+            architecture's detector.
+        with_cp: Levels of activation checkpointing of ours.
+        device: The device to run on.
         data_root: Images in COCO's layout, for 'step'.
     """
 
@@ -52,7 +53,7 @@ class Options:
         unknown = [name for name in self.peers if name not in PEERS]
         if unknown:
             raise UserError(
-                f'--against {",".join(unknown)}: expected names out of '
+                f'--against {",".join(unknown)}: expected names from '
                 f'{", ".join(PEERS)}, separated by commas'
             )
         for name in ('batch', 'rounds', 'threads'):
@@ -69,12 +70,20 @@ class Options:
                 raise UserError(
                     f'--drop-path {rate}: expected probabilities from 0 to below 1'
                 )
-        try:
-            if torch.device(self.device).type not in DEVICES:
-                raise RuntimeError('it computes nothing, or is not known here')
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError) as error:
+        reason = _device_problem(self.device)
+        if reason is not None:
             raise UserError(
-                f'--device {self.device}: {str(error).splitlines()[0]}; expected cpu '
-                f'or, where PyTorch has a GPU, cuda'
-            ) from error
+                f'--device {self.device}: {reason}; expected cpu or, where PyTorch has '
+                f'a GPU, cuda'
+            )
+
+
+def _device_problem(device: str) -> str | None:
+    """Return why a device cannot be benchmarked, None if it can."""
+    try:
+        if torch.device(device).type not in DEVICES:
+            return 'the benchmark does not support it'
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        return str(error).splitlines()[0]
+    return None

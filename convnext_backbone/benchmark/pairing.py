@@ -1,23 +1,29 @@
-"""Who takes part, and who is compared with whom."""
+"""Which backbones take part, and which of them are compared with each other."""
 
 from collections.abc import Iterable, Sequence
 
-from convnext_backbone.benchmark.contest_archs import Arch
+from convnext_backbone.benchmark.arch_specs import Arch
 from convnext_backbone.benchmark.peers import OURS, absence
 from convnext_backbone.benchmark.results import Absent
 
-Key = tuple[str, bool | str]  # name of a contestant, and its checkpointing
+Key = tuple[str, bool | str]  # name of a contestant, its level of checkpointing
 
 
 def entrants(
     arch: Arch, peers: Sequence[str], levels: Sequence[bool | str]
 ) -> tuple[list[Key], list[Absent]]:
-    """List ours at each level of checkpointing, and the peers as they compare with one.
+    """List ours at each level of checkpointing, and the peers to compare it with.
 
-    Peers recompute their blocks if ours does so at level True, and do not otherwise.
+    The peers recompute their blocks to be compared with ours at level True, and do not
+    for the other levels.
+
+    Args:
+        arch: The architecture.
+        peers: Names of the peers.
+        levels: Levels of checkpointing of ours.
 
     Returns:
-        Who takes part, and who cannot.
+        The contestants, and the peers that cannot take part.
     """
     keys: list[Key] = [(OURS, level) for level in dict.fromkeys(levels)]
     absent = []
@@ -36,7 +42,7 @@ def entrants(
 
 
 def pairs(keys: Iterable[Key]) -> list[tuple[Key, Key]]:
-    """Pair each level of ours with the peers that do alike."""
+    """Pair ours at each level with the peers that recompute as it does."""
     keys = list(keys)
     return [
         (ours, theirs)

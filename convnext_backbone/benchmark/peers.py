@@ -1,6 +1,6 @@
-"""Our backbone and those of others, with the same weights.
+"""Our backbone and those of the peers, built with the same weights.
 
-Each emits four LayerNorm-ed maps.
+Each returns four feature maps, one of each stage, behind a LayerNorm.
 """
 
 import importlib.util
@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from convnext_backbone.backbone.convnext import ConvNeXt
-from convnext_backbone.benchmark.contest_archs import Arch
+from convnext_backbone.benchmark.arch_specs import Arch
 from convnext_backbone.benchmark.formulas import (
     FormulaConvNeXt,
     MetaConvNeXt,
     MMPretrainConvNeXt,
 )
-from convnext_backbone.benchmark.kept_samples import Masks
 from convnext_backbone.benchmark.libraries import (
     Built,
     build_hf,
@@ -26,6 +25,7 @@ from convnext_backbone.benchmark.libraries import (
     timm_has,
     torchvision_has,
 )
+from convnext_backbone.benchmark.shared_drop_path import KeptSamples
 from convnext_backbone.foundation.errors import UserError
 
 OURS = 'ours'
@@ -33,13 +33,13 @@ OURS = 'ours'
 
 @dataclass(frozen=True)
 class Contestant:
-    """A backbone that takes part.
+    """A backbone that takes part in the comparison.
 
     Attributes:
         name: 'ours', or that of a peer.
-        module: Maps images (N, 3, H, W) to four maps.
-        params: Its parameters under our names.
-        with_cp: The level of checkpointing of ours; of a peer whether it checkpoints.
+        module: Maps images (N, 3, H, W) to four feature maps.
+        params: Its parameters, by the names that ours have.
+        with_cp: Activation checkpointing: the level of ours, or whether a peer does it.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Contestant:
     params: Mapping[str, nn.Parameter]
     with_cp: bool | str = False
 
-    def seed(self, seed: int, masks: Masks, batch: int) -> None:
+    def seed(self, seed: int, kept_samples: KeptSamples, batch: int) -> None:
         """Make the next training step drop the samples that go with ``seed``."""
         torch.manual_seed(seed)
-        if self.name != OURS:  # ours draws the same numbers itself
-            masks.draw(batch)
+        if self.name != OURS:  # our blocks draw the same numbers themselves
+            kept_samples.draw(batch)
 
 
 @dataclass(frozen=True)
@@ -59,21 +59,24 @@ class Peer:
     """How to get a peer's backbone.
 
     Attributes:
-        build: From an arch, masks and whether to checkpoint, to the module, and from
-            its parameters' names to ours.
-        imports: The modules of a library that it needs, its package first.
-        has_arch: Whether the peer publishes an arch.
-        checkpoints: Whether it can recompute activations in backward.
+        build: Takes an architecture, the kept samples and whether to recompute
+            activations in the backward pass. Returns the module and a function that
+            translates the names of its parameters to ours.
+        imports: The modules of the library that are needed, its package first.
+        has_arch: Tells whether the peer publishes an architecture.
+        checkpoints: Whether it can recompute activations in the backward pass.
     """
 
-    build: Callable[[Arch, Masks, bool], Built]
+    build: Callable[[Arch, KeptSamples, bool], Built]
     imports: tuple[str, ...] = ()
     has_arch: Callable[[Arch], bool] = lambda arch: True
     checkpoints: bool = True
 
 
 def _formula(model: type[FormulaConvNeXt]) -> Peer:
-    return Peer(lambda arch, masks, with_cp: (model(arch, masks, with_cp), str))
+    return Peer(
+        lambda arch, kept_samples, with_cp: (model(arch, kept_samples, with_cp), str)
+    )
 
 
 PEERS: dict[str, Peer] = {
@@ -96,7 +99,7 @@ PEERS: dict[str, Peer] = {
 
 
 def absence(name: str, arch: Arch, with_cp: bool | str = False) -> str | None:
-    """Tell why a peer cannot be compared: not installed or available; else None."""
+    """Return why a peer cannot be compared, or None if it can."""
     peer = PEERS[name]
     if any(importlib.util.find_spec(module) is None for module in peer.imports[:1]):
         return 'not installed'
@@ -108,7 +111,7 @@ def absence(name: str, arch: Arch, with_cp: bool | str = False) -> str | None:
 def build(
     name: str,
     arch: Arch,
-    masks: Masks,
+    kept_samples: KeptSamples,
     state: Mapping[str, Tensor],
     with_cp: bool | str = False,
 ) -> Contestant:
@@ -116,32 +119,37 @@ def build(
 
     Args:
         name: 'ours', or a name of :data:`PEERS`.
-        arch: What to build.
-        masks: Its drop path rates, and which samples a peer keeps.
-        state: The weights: a state dict of ours.
-        with_cp: Of ours the level of checkpointing; of a peer whether it checkpoints.
+        arch: The architecture.
+        kept_samples: The drop path rates, and the samples that a peer keeps.
+        state: The weights, as a state dict of ours.
+        with_cp: Activation checkpointing: the level of ours, or whether a peer does it.
 
     Raises:
-        UserError: The peer has other parameters than ours.
+        UserError: The parameters of the peer are not those of ours.
     """
+    module: nn.Module
+    rename: Callable[[str], str | None] = str
     if name == OURS:
-        module: nn.Module = ConvNeXt(
+        module = ConvNeXt(
             arch=dict(depths=arch.depths, channels=arch.channels),
-            drop_path_rate=masks.rates[-1],
+            drop_path_rate=kept_samples.rates[-1],
             use_grn=arch.use_grn,
             with_cp=with_cp,
         )
-        rename = str
     else:
-        module, rename = PEERS[name].build(arch, masks, bool(with_cp))
-    params = {rename(key): param for key, param in module.named_parameters()}
+        module, rename = PEERS[name].build(arch, kept_samples, bool(with_cp))
+    params = {
+        rename(key) or f'{name}: {key}': param
+        for key, param in module.named_parameters()
+    }
     if set(params) != set(state):
-        odd = sorted(map(str, set(params) ^ set(state)))
+        odd = sorted(set(params) ^ set(state))
         raise UserError(
-            f'{name} has other parameters than ours for arch {arch.name}: '
-            f'{", ".join(odd[:5])}'
+            f'the parameters of {name} are not those of ours for architecture '
+            f'{arch.name}: {", ".join(odd[:5])} exist in only one of them; the '
+            f'installed release is not supported, leave {name} out of --against'
         )
     with torch.no_grad():
-        for key, param in params.items():  # a library's shape may have other ones
+        for key, param in params.items():  # some libraries add dimensions of size 1
             param.copy_(state[key].reshape(param.shape))
     return Contestant(name, module, params, with_cp)

@@ -1,14 +1,18 @@
-"""Weights under which every parameter has a say in the outputs."""
+"""Random weights with which every parameter has an effect on the outputs."""
 
 import torch
 from torch import Tensor
 
 from convnext_backbone.backbone.convnext import ConvNeXt
-from convnext_backbone.benchmark.contest_archs import Arch
+from convnext_backbone.benchmark.arch_specs import Arch
 
 
-def random_state(arch: Arch, seed: int = 0) -> dict[str, Tensor]:
-    """Draw a state dict of ours, with layer scale and GRN far from their start."""
+def random_state_dict(arch: Arch, seed: int = 0) -> dict[str, Tensor]:
+    """Draw a state dict of our backbone.
+
+    Layer scale and GRN are far from their initial values, at which they do nothing, or
+    nearly nothing.
+    """
     model = ConvNeXt(
         arch=dict(depths=arch.depths, channels=arch.channels), use_grn=arch.use_grn
     )

@@ -1,8 +1,9 @@
-"""What was measured: as rows of JSON, and as a table for reading."""
+"""The measurements, as rows for JSON and as a table for a terminal."""
 
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from typing import TypedDict
 
 from prettytable import PrettyTable
 
@@ -14,31 +15,32 @@ SUBJECTS = ('forward', 'forward_backward', 'train_step', 'infer')
 
 @dataclass(frozen=True)
 class Row:
-    """Ours beside a peer's, in one thing.
+    """One measurement of ours beside that of a peer.
 
     Attributes:
         what: 'forward', 'forward_backward', 'train_step' or 'infer'.
-        arch: Its name, 'tiny' or 'tiny_v2'.
-        drop_path: Rate of the last block in training; 0 in eval mode.
-        peer: Whose.
-        metric: 'seconds', a median, or 'peak_mb', the greatest memory of a process of
-            its own in MB (2**20 bytes); on a GPU what PyTorch allocated there.
-        ours: Of ours.
-        theirs: Of the peer.
-        with_cp: Level of checkpointing of ours. At True the peer recomputes its
-            blocks too, at any other it does not.
-        variant: What of the forward pass, 'eval' or 'train', or how ours infers.
-        batch: Images in a step.
+        arch: The name of the architecture, 'tiny' or 'tiny_v2'.
+        drop_path: Drop path rate of the last block in training; 0 in eval mode.
+        peer: The name of the peer.
+        metric: 'seconds', a median, or 'peak_mb', the peak memory of a separate process
+            in MB of 2**20 bytes; on a GPU the memory that PyTorch allocated there.
+        ours: The value of ours.
+        theirs: The value of the peer.
+        with_cp: Level of checkpointing of ours. The peer recomputes its blocks only if
+            this is True.
+        variant: The mode of a forward pass, 'eval' or 'train', or the variant of our
+            inference.
+        batch: Number of images in a step.
         shape: Their height and width, pixels.
-        threads: Of torch on the CPU.
-        spread_ours: Interquartile range, relative to the median.
-        spread_theirs: The same of the peer.
-        gemm_ours: FLOPs of convolutions and linear layers by ours' seconds, relative
-            to the fastest matrix product of the machine; None where not counted.
-        gemm_theirs: The same of the peer.
-        base_mb: Of the memory, what the process had before anything was built.
-        device: Where.
-        ratio: Ours by theirs.
+        threads: Number of PyTorch's threads on the CPU.
+        spread_ours: Interquartile range of ours, relative to the median.
+        spread_theirs: That of the peer.
+        gemm_ours: FLOPs of convolutions and linear layers in a second of ours, relative
+            to the fastest matrix product of the machine; None if not counted.
+        gemm_theirs: The same for the peer.
+        base_mb: Memory of our process before the model was built.
+        device: The device.
+        ratio: ``ours / theirs``.
     """
 
     what: str
@@ -67,8 +69,23 @@ class Row:
 
     @property
     def subject(self) -> tuple:
-        """Everything that tells the rows of one line of the table from others."""
+        """The fields that the rows of one line of the table have in common."""
         return self.arch, self.what, self.variant, self.drop_path, self.with_cp
+
+
+class Subject(TypedDict):
+    """The fields of a :class:`Row` that are known before anything is measured."""
+
+    what: str
+    arch: str
+    drop_path: float
+    peer: str
+    with_cp: bool | str
+    variant: str
+    batch: int
+    shape: tuple[int, int]
+    threads: int
+    device: str
 
 
 @dataclass(frozen=True)
@@ -82,25 +99,25 @@ class Absent:
 
 
 def timed(
+    subject: Subject,
     ours: list[float],
     theirs: list[float],
     flops: float | None = None,
     peak: float | None = None,
-    **what: object,
 ) -> Row:
     """Make the row of two lists of seconds.
 
     Args:
+        subject: What was measured.
         ours: Seconds of ours in each round.
-        theirs: Of the peer.
-        flops: What a round computes at least; None where it is not counted.
-        peak: FLOP/s of the machine.
-        what: Other fields of the row.
+        theirs: Seconds of the peer in each round.
+        flops: FLOPs of a round; None if not counted.
+        peak: FLOP/s of the fastest matrix product of the machine.
     """
     medians = [statistics.median(ours), statistics.median(theirs)]
     gemm = [flops / m / peak if flops and peak else None for m in medians]
     return Row(
-        **what,
+        **subject,
         metric='seconds',
         ours=medians[0],
         theirs=medians[1],
@@ -112,12 +129,12 @@ def timed(
 
 
 def as_json(rows: Sequence[Row]) -> list[dict]:
-    """Return the rows as JSON takes them."""
+    """Return the rows as objects for JSON."""
     return [asdict(row) for row in rows]
 
 
 def table(rows: Sequence[Row], absent: Sequence[Absent]) -> str:
-    """Write the table: a line for each arch, thing and peer, with time and memory."""
+    """Write the table: time and memory, a line for each subject and peer."""
     result = PrettyTable(
         [
             'arch',
@@ -152,6 +169,7 @@ def table(rows: Sequence[Row], absent: Sequence[Absent]) -> str:
 
 
 def _lines(rows: list[Row]) -> list[list[str]]:
+    """Write the lines of an architecture, with time and memory side by side."""
     lines: dict[tuple, dict[str, Row]] = {}
     for row in sorted(rows, key=lambda row: SUBJECTS.index(row.what)):
         lines.setdefault((*row.subject, row.peer), {})[row.metric] = row
@@ -159,6 +177,7 @@ def _lines(rows: list[Row]) -> list[list[str]]:
 
 
 def _line(metrics: dict[str, Row]) -> list[str]:
+    """Write one line from the rows of its metrics."""
     row = next(iter(metrics.values()))
     forward_only = row.what in ('forward', 'infer')
     what = f'{row.what} {row.variant}' if forward_only else row.what

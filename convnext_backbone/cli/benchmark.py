@@ -1,13 +1,14 @@
-"""Compare our backbone with others in time and memory, at equal outputs.
+"""Compare time and memory of our backbone with others that compute the same.
 
-A name of an arch is a size (atto, femto, pico, nano, tiny, small, base, large, xlarge,
-huge) for V1, with _v2 for V2. Of the peers, meta and mmpretrain are the formulas of
-those projects, written anew in the order of their operations; the others are the
-installed libraries. All get our weights and the same images, contiguous (N, 3, H, W),
-and drop the same samples; outputs and gradients are compared with ours before anything
-is timed. They compute in fp32, but for what is named int8, in turn, in one process;
-memory is that of a process for each. --what infer also runs ours in OpenVINO and ONNX
-Runtime, on a CPU where they are installed and for sides in multiples of 32.
+ARCH is a size (atto, femto, pico, nano, tiny, small, base, large, xlarge, huge) for V1,
+and the size with _v2 for V2. Of the peers, meta and mmpretrain are those projects'
+backbones, rewritten with their operations in their order; the others are the installed
+libraries. All get our weights and the same images, contiguous (N, 3, H, W), and drop
+the same samples. Outputs and gradients are compared with ours before anything is timed.
+All compute in fp32, except for what is named int8, and are timed in turn in one
+process; memory is measured in a separate process for each. --what infer also runs ours
+in OpenVINO and ONNX Runtime, on a CPU, if they are installed and height and width are
+multiples of 32.
 """
 
 import argparse
@@ -20,10 +21,10 @@ import torch
 
 from convnext_backbone.backbone.block import KEPT
 from convnext_backbone.benchmark.chart import check_chart, draw_chart
+from convnext_backbone.benchmark.comparison import compare
 from convnext_backbone.benchmark.machine import describe_machine
 from convnext_backbone.benchmark.options import Options
 from convnext_backbone.benchmark.results import Absent, Row, as_json, table
-from convnext_backbone.benchmark.run import compare
 from convnext_backbone.cli import PROGRAM
 from convnext_backbone.cli.arguments import new_parser
 from convnext_backbone.foundation.json_files import write_json
@@ -34,12 +35,30 @@ LEVELS = {str(level).lower(): level for level in KEPT}
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = new_parser('benchmark', __doc__)
+    _add_contestants(parser)
+    _add_workload(parser)
+    parser.add_argument(
+        '--json',
+        metavar='F',
+        help='write the measurements, after each architecture anew',
+    )
+    parser.add_argument(
+        '--out',
+        default='work_dirs/benchmark.png',
+        metavar='F',
+        help='bar chart to write (default: %(default)s)',
+    )
+    return parser.parse_args(argv)
+
+
+def _add_contestants(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what is compared with what."""
     parser.add_argument(
         '--what',
         choices=('backbone', 'step', 'infer'),
         default='backbone',
-        help='forward and backward of the backbone (default), a training step of Mask '
-        'R-CNN, or inference with all that speeds it up',
+        help='forward and backward pass of the backbone (default), a training step of '
+        'Mask R-CNN, or inference, ours in all its variants',
     )
     parser.add_argument('--archs', nargs='+', default=['tiny'], metavar='ARCH')
     parser.add_argument(
@@ -47,9 +66,31 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         nargs='+',
         default=['meta,timm,mmpretrain'],
         metavar='PEER',
-        help='out of meta, timm, torchvision, hf, mmpretrain, separated by commas '
+        help='peers from meta, timm, torchvision, hf, mmpretrain, separated by commas '
         '(default: %(default)s)',
     )
+    parser.add_argument(
+        '--drop-path',
+        nargs='+',
+        type=float,
+        metavar='P',
+        help="drop path rates in training (default: that of the architecture's "
+        'detector)',
+    )
+    parser.add_argument(
+        '--with-cp',
+        nargs='+',
+        type=str.lower,
+        choices=LEVELS,
+        default=['false', 'selective'],
+        metavar='LEVEL',
+        help='levels of checkpointing of ours, from false, selective, hidden, true '
+        '(default: false selective); at true the peers recompute their blocks too',
+    )
+
+
+def _add_workload(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say on which images, where and how often."""
     parser.add_argument(
         '--shape',
         nargs='+',
@@ -60,30 +101,23 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         help='height and width, or one number for both (default: 512)',
     )
     parser.add_argument(
-        '--batch', type=int, metavar='N', help='images (default: 2, 1 for infer)'
+        '--batch',
+        type=int,
+        metavar='N',
+        help='number of images (default: 2, 1 for infer)',
     )
     parser.add_argument(
-        '--threads', type=int, metavar='T', help='of torch (default: all cores)'
+        '--threads',
+        type=int,
+        metavar='T',
+        help="number of PyTorch's threads (default: all cores)",
     )
     parser.add_argument(
-        '--rounds', type=int, default=20, metavar='R', help='default: %(default)s'
-    )
-    parser.add_argument(
-        '--drop-path',
-        nargs='+',
-        type=float,
-        metavar='P',
-        help="rates in training (default: that of the arch's detector)",
-    )
-    parser.add_argument(
-        '--with-cp',
-        nargs='+',
-        type=str.lower,
-        choices=LEVELS,
-        default=['false', 'selective'],
-        metavar='LEVEL',
-        help='levels of checkpointing of ours, out of false, selective, hidden, '
-        'true (default: false selective); at true the peers recompute their blocks too',
+        '--rounds',
+        type=int,
+        default=20,
+        metavar='R',
+        help='how often each is timed (default: %(default)s)',
     )
     parser.add_argument(
         '--device',
@@ -93,22 +127,14 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         '--data-root',
         metavar='D',
-        help="for step: images in COCO's layout (default: coco_mini in "
+        help="for --what step: a data set in COCO's layout (default: coco_mini in "
         '$CONVNEXT_TEST_DATA)',
     )
-    parser.add_argument(
-        '--json', metavar='F', help='write the rows, also after each arch'
-    )
-    parser.add_argument(
-        '--out',
-        default='work_dirs/benchmark.png',
-        metavar='F',
-        help='bar chart (default: %(default)s)',
-    )
-    return parser.parse_args(argv)
 
 
 class _Shape(argparse.Action):
+    """Stores height and width, given as two numbers or as one."""
+
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         if len(values) > 2:
             given = ' '.join(map(str, values))
@@ -141,7 +167,7 @@ def main(argv: Sequence[str]) -> int:
     rows: list[Row] = []
     absent: list[Absent] = []
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what libraries print
+        with contextlib.redirect_stdout(sys.stderr):  # for what the libraries print
             for more_rows, more_absent in compare(options):
                 rows += more_rows
                 absent += more_absent
@@ -149,15 +175,15 @@ def main(argv: Sequence[str]) -> int:
                     write_json(args.json, as_json(rows))
                 if rows:
                     draw_chart(rows, args.out, command, where)
-    finally:  # a later arch may fail
+    finally:  # what was measured is printed even if a later architecture fails
         if rows or absent:
             print(table(rows, absent))
             print(f'{where}; ± is the interquartile range by the median')
-        if rows:
-            print(f'Chart: {args.out}')
+    if rows:
+        print(f'Chart: {args.out}')
     return 0
 
 
 def _names(values: Sequence[str]) -> list[str]:
-    """Split names at commas too; each once."""
+    """Split words at commas, and drop names that are repeated."""
     return list(dict.fromkeys(n for value in values for n in value.split(',') if n))

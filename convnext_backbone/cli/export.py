@@ -1,7 +1,7 @@
 """Export a model to ONNX or OpenVINO, in fp32 or int8, checked against PyTorch.
 
-Segmentors are exported whole, of detectors the backbone and the neck. The input is the
-raw image as OpenCV reads it; it is normalised inside.
+A segmentor is exported as a whole, of a detector the backbone and the neck. The input
+is the raw image as OpenCV reads it; the exported model normalises it.
 """
 
 import argparse
@@ -17,9 +17,9 @@ from convnext_backbone.cli.arguments import (
     positive,
 )
 from convnext_backbone.config.loading import load_config
-from convnext_backbone.export import CALIBRATION_IMAGES, export
+from convnext_backbone.export import CALIBRATION_IMAGES, ExportOptions, export
 from convnext_backbone.export.backends import SUFFIXES, require
-from convnext_backbone.export.output import default_path
+from convnext_backbone.export.output_files import default_path
 from convnext_backbone.export.summary import summarise
 from convnext_backbone.foundation.errors import UserError
 
@@ -33,20 +33,22 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         '--int8',
         action='store_true',
-        help='quantise with images of the training data; AP or mIoU before and after',
+        help='quantise with images of the training data, and report AP or mIoU before '
+        'and after',
     )
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument(
         '--dynamic',
         action='store_true',
-        help='take any batch, and any multiples of 32 as height and width',
+        help='take any batch size, and any multiples of 32 as height and width',
     )
     sizes.add_argument(
         '--shape',
         nargs=2,
         type=int,
         metavar=('H', 'W'),
-        help="size of the input (default: the config's test scale or crop size)",
+        help="height and width of the input (default: the config's test scale or crop "
+        'size)',
     )
     parser.add_argument(
         '--out',
@@ -58,24 +60,25 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         '--images',
         nargs='+',
         metavar='IMAGE_OR_FOLDER',
-        help='check and time on these (default: on the test data)',
+        help='check and time on these images (default: on the test data)',
     )
     parser.add_argument(
         '--calibration-images',
         type=positive,
         metavar='N',
-        help=f'to quantise --int8 with (default: {CALIBRATION_IMAGES})',
+        help=f'number of images to quantise with, for --int8 (default: '
+        f'{CALIBRATION_IMAGES})',
     )
     parser.add_argument(
         '--eval-images',
         type=positive,
         metavar='N',
-        help='evaluate --int8 on the first N (default: all)',
+        help='evaluate --int8 on the first N images (default: all)',
     )
     args = parser.parse_args(argv)
     for name in ('calibration_images', 'eval_images'):
         if getattr(args, name) and not args.int8:
-            parser.error(f'--{name.replace("_", "-")} goes with --int8')
+            parser.error(f'--{name.replace("_", "-")} needs --int8')
     return args
 
 
@@ -94,24 +97,21 @@ def main(argv: Sequence[str]) -> int:
         )
     except UserError as error:
         if splits == ('test',):
-            raise UserError(f'{error}; or give pictures with --images') from error
+            raise UserError(f'{error}; or give images with --images') from error
         raise
     work_dir = cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
-    out = Path(
-        args.out
-        or default_path(cfg.filename, checkpoint, work_dir, args.format, args.int8)
-    )
-    result = export(
-        cfg,
-        checkpoint,
-        args.format,
-        out,
+    options = ExportOptions(
+        kind=args.format,
+        out=Path(
+            args.out
+            or default_path(cfg.filename, checkpoint, work_dir, args.format, args.int8)
+        ),
         int8=args.int8,
         dynamic=args.dynamic,
-        shape=args.shape,
+        shape=tuple(args.shape) if args.shape else None,
         images=args.images,
         calibration_images=args.calibration_images or CALIBRATION_IMAGES,
         eval_images=args.eval_images,
     )
-    print(summarise(out, result))
+    print(summarise(options.out, export(cfg, checkpoint, options)))
     return 0

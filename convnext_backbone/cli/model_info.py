@@ -1,9 +1,10 @@
-"""Tell what models cost: parameters, FLOPs, activations, memory of a training step.
+"""Count parameters, FLOPs and activations of models, and estimate training memory.
 
-FLOPs are multiply-adds of convolutions and matrix products, as the papers count:
-norms, activation functions, resizing and RoIAlign are left out, a two-stage detector
-has 1000 boxes and 100 masks in its heads, and an auxiliary head counts nothing. The
-memory is an estimate: weights, gradients, optimizer and what autograd keeps.
+FLOPs are multiply-adds of convolutions and matrix products, as the papers count. Norms,
+activation functions, resizing and RoIAlign are not counted, a two-stage detector has
+1000 boxes and 100 masks in its heads, and an auxiliary head, which only training uses,
+has no FLOPs. The memory of a training step is an estimate: weights, gradients,
+optimizer states and the activations that autograd keeps.
 """
 
 import argparse
@@ -12,12 +13,8 @@ from collections.abc import Sequence
 
 from convnext_backbone.cli.arguments import add_config_arguments, new_parser
 from convnext_backbone.config.loading import load_config
-from convnext_backbone.inspect_config.model_info import (
-    PUBLISHED,
-    describe,
-    markdown_table,
-    model_info,
-)
+from convnext_backbone.inspect_config.model_info import describe, model_info
+from convnext_backbone.inspect_config.published_costs import PUBLISHED, markdown_table
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -29,11 +26,14 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         nargs=2,
         type=int,
         metavar=('H', 'W'),
-        help='pixels (default: 800 1280 for detectors, crop x 4 crops for segmentors, '
-        'as published; the memory of a segmentor at its crop)',
+        help='height and width in pixels (default: as published, 800 1280 for '
+        "detectors and the crop's height x 4 times that for segmentors, whose memory "
+        'is estimated at the crop)',
     )
     parser.add_argument(
-        '--json', action='store_true', help='print a JSON list: plain numbers, bytes'
+        '--json',
+        action='store_true',
+        help='print a JSON list, with plain numbers and bytes',
     )
     parser.add_argument(
         '--markdown',

@@ -1,4 +1,4 @@
-"""Print a config with all that it inherits, or how it differs from another."""
+"""Print a config with all that it inherits, or its differences from another."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser = new_parser('print-config', __doc__)
     add_config_arguments(parser)
     parser.add_argument(
-        '--diff', metavar='OTHER', help='print only what CONFIG has other than OTHER'
+        '--diff', metavar='OTHER', help='print only what differs from the config OTHER'
     )
     return parser.parse_args(argv)
 

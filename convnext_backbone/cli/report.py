@@ -1,4 +1,4 @@
-"""Write a training's report: WORK_DIR/report.html, which opens without a network."""
+"""Write the report of a training, WORK_DIR/report.html, a page that works offline."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,7 +10,9 @@ from convnext_backbone.tasks.report import write_report
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = new_parser('report', __doc__)
-    parser.add_argument('work_dir', metavar='WORK_DIR', help='of a training')
+    parser.add_argument(
+        'work_dir', metavar='WORK_DIR', help='output folder of a training'
+    )
     parser.add_argument(
         '--checkpoint',
         metavar='CHECKPOINT',

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from convnext_backbone.backbone.group_table import group_table
 from convnext_backbone.cli.arguments import add_config_arguments, new_parser
 from convnext_backbone.config.loading import load_config
-from convnext_backbone.inspect_config.lr_groups import build_groups, plot
+from convnext_backbone.inspect_config.lr_curves import plot
+from convnext_backbone.inspect_config.lr_groups import build_groups
 from convnext_backbone.openmmlab.schedules import low_eta_min, scheduler_configs
 
 
@@ -18,7 +19,8 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         '--plot',
         metavar='FILE',
-        help='draw the learning rates from stem to heads over the schedule (.png)',
+        help='draw the learning rates from the stem to the heads over the schedule '
+        '(.png, .pdf, .svg or .jpg)',
     )
     return parser.parse_args(argv)
 
@@ -29,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     cfg = load_config(args.config, cfg_options=args.cfg_options)
     groups = build_groups(cfg)
     print(group_table(groups))
-    rates = [(group.name, group.lr) for group in groups]
+    rates = [(group.name, group.lr) for group in groups if group.lr is not None]
     schedulers = scheduler_configs(cfg.get('param_scheduler'))
     for warning in low_eta_min(rates, schedulers):
         print(f'warning: {warning}', file=sys.stderr)

@@ -23,7 +23,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         '--out',
         metavar='FILE',
-        help='write the predictions, as .json (as tools/infer.py does) or .pkl (as '
+        help='write the predictions, as .json (as the command infer) or .pkl (as '
         'the analysis tools of mmdet and mmseg read)',
     )
     parser.add_argument(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convnext_backbone.datasets.duplicates import near_duplicates
-from convnext_backbone.datasets.records import Fault, Record, Source
+from convnext_backbone.datasets.records import Fault, Level, Record, Source
 
 
 def find_faults(
@@ -69,14 +69,15 @@ def check_same_files(records: Sequence[Record]) -> list[Fault]:
         other = first.setdefault(record.image.resolve(), record)
         if other is record:
             continue
+        level: Level = 'error'
         same = 'occurs twice'
         if other.image != record.image:
             same = f'is the same file as {other.image}'
         if other.split != record.split:
-            level, kind = 'error', 'in-two-splits'
+            kind = 'in-two-splits'
             message = f'in {other.split} and in {record.split}: remove it from one'
         elif _learned(other) != _learned(record):
-            level, kind = 'error', 'duplicate-image'
+            kind = 'duplicate-image'
             message = 'with other annotations: remove the wrong ones'
         else:
             level, kind = 'warning', 'duplicate-image'

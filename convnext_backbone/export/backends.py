@@ -1,4 +1,4 @@
-"""The optional packages that export needs, found or asked for."""
+"""The formats, and the optional packages that each of them needs."""
 
 import functools
 import importlib.util
@@ -18,10 +18,10 @@ SUFFIXES = {'onnx': '.onnx', 'openvino': '.xml'}
 
 
 def require(kind: str) -> None:
-    """Make sure that the packages of a format are there, and that they send nothing.
+    """Check that the packages of a format are installed, and disable telemetry.
 
-    OpenVINO and NNCF report their use to their makers through a package of its own,
-    unless that cannot be imported.
+    OpenVINO and NNCF report their use through the package ``openvino_telemetry``, and
+    do without it where it cannot be imported.
 
     Args:
         kind: A key of :data:`PACKAGES`.
@@ -32,19 +32,21 @@ def require(kind: str) -> None:
     missing = [name for name in PACKAGES[kind] if not importlib.util.find_spec(name)]
     if missing:
         raise UserError(
-            f'format {kind} needs {", ".join(missing)}, which is not installed: '
+            f'format {kind} needs {", ".join(missing)}, which is not installed: run '
             f"pip install 'convnext_backbone[export]'"
         )
-    sys.modules.setdefault('openvino_telemetry', None)
+    # None in place of a module keeps it from being imported; typeshed does not say so.
+    sys.modules.setdefault('openvino_telemetry', None)  # type: ignore[arg-type]
 
 
 @functools.cache
 def openvino_core() -> 'openvino.Core':
-    """Return the one core of OpenVINO in this process.
+    """Return the only OpenVINO core of this process.
 
-    Its CPU engine installs a signal stack when it is made and puts the last one back
-    when it goes, whoever may have freed that meanwhile: with several engines, the next
-    signal, be it a worker's end, kills the process. One core has one engine.
+    Each core loads a CPU plugin, which installs an alternate signal stack and restores
+    the previous one when it is destroyed, even if that has been freed meanwhile. With
+    several plugins, the next signal, such as that of a worker that ends, would kill the
+    process.
     """
     require('openvino')
     import openvino
@@ -56,11 +58,12 @@ def kind_of(path: str) -> str:
     """Return the format of an exported file by its suffix.
 
     Raises:
-        UserError: It has the suffix of none.
+        UserError: No format has this suffix.
     """
     for kind, suffix in SUFFIXES.items():
         if str(path).endswith(suffix):
             return kind
     raise UserError(
-        f'{path} is no exported model: expected {" or ".join(SUFFIXES.values())}'
+        f'{path} is not an exported model: expected a file that ends in '
+        f'{" or ".join(SUFFIXES.values())}'
     )

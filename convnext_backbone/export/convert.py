@@ -1,4 +1,4 @@
-"""From a PyTorch module to a file of ONNX or OpenVINO."""
+"""Converts a PyTorch module to an ONNX or OpenVINO file."""
 
 import logging
 import warnings
@@ -10,21 +10,21 @@ from torch import Tensor, nn
 from convnext_backbone.export.backends import openvino_core
 from convnext_backbone.foundation.errors import UserError
 
-STRIDE = 32  # sides of images are multiples of it
+STRIDE = 32  # height and width of images are multiples of it
 INPUT = 'images'
-MOST_ONNX_BYTES = 2 << 30  # a protobuf's limit
+MOST_ONNX_BYTES = 2 << 30  # the limit of a protobuf message
 
 
 def trace(module: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
-    """Record a module's operations for any batch, and any multiple of 32 as sides.
+    """Trace a module for any batch size, and any multiple of 32 as height and width.
 
     Args:
         module: Takes images (N, C, H, W), in eval mode.
-        images: An example with N > 1 and H and W of at least 64, unequal.
+        images: An example with N > 1; H and W are at least 64 and unequal.
 
     Raises:
-        UserError: The module does something that depends on the values of tensors,
-            or on their size in a way that cannot be recorded.
+        UserError: The module's control flow depends on the values of tensors, or on
+            their shapes in a way that torch.export cannot express.
     """
     sides = {
         2: STRIDE * torch.export.Dim('h', min=1, max=512),
@@ -37,26 +37,27 @@ def trace(module: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
             return torch.export.export(
                 module, (images,), dynamic_shapes=({0: batch, **sides},)
             )
-    except Exception as error:  # of what a module does, anything may come
+    except Exception as error:  # a module may raise anything
         reason = str(error).strip().partition('\n')[0]
         raise UserError(
             f'{type(getattr(module, "model", module)).__name__} cannot be exported by '
-            f'torch.export: {type(error).__name__}: {reason}'
+            f'torch.export: {type(error).__name__}: {reason}; --debug shows where, and '
+            f'another head or neck in the config may do without it'
         ) from error
 
 
 def save_onnx(
     program: torch.export.ExportedProgram, names: list[str], path: Path
 ) -> None:
-    """Write a program as ONNX, sizes dynamic.
+    """Write a traced program as an ONNX file of dynamic input size.
 
     Args:
         program: What :func:`trace` returned.
-        names: Of its outputs.
-        path: The file, ``.onnx``.
+        names: The names of its outputs.
+        path: The ``.onnx`` file.
 
     Raises:
-        UserError: It would be larger than 2 GB.
+        UserError: The file would be larger than 2 GiB.
     """
     size = sum(t.numel() * t.element_size() for t in program.state_dict.values())
     if size > 0.95 * MOST_ONNX_BYTES:
@@ -76,6 +77,7 @@ def save_onnx(
                 input_names=[INPUT],
                 output_names=names,
             )
+        assert onnx_program is not None, 'dynamo=True returns a program'
         onnx_program.save(path, external_data=False)
     finally:
         logging.getLogger('torch.onnx').setLevel(level)
@@ -84,7 +86,7 @@ def save_onnx(
 def save_openvino(
     program: torch.export.ExportedProgram, names: list[str], path: Path
 ) -> None:
-    """Write a program as OpenVINO's ``.xml`` and ``.bin``, sizes dynamic."""
+    """Write a traced program as ``.xml`` and ``.bin`` files of dynamic input size."""
     import openvino
 
     model = openvino.convert_model(program)
@@ -100,14 +102,14 @@ SAVERS = {'onnx': save_onnx, 'openvino': save_openvino}
 def finish(
     kind: str, source: Path, target: Path, shape: tuple | None, notes: dict[str, str]
 ) -> None:
-    """Copy an exported model with notes in it, and its input of a fixed shape.
+    """Copy an exported model, with notes in it and its input shape fixed.
 
     Args:
         kind: 'onnx' or 'openvino'.
-        source: The model, sizes dynamic.
+        source: The model of dynamic input size.
         target: The file to write.
-        shape: (N, C, H, W), or None to leave the sizes dynamic.
-        notes: What to say of input and outputs.
+        shape: (N, C, H, W), or None to leave the input size dynamic.
+        notes: What the file states of its input and outputs.
     """
     if kind == 'openvino':
         import openvino

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import cv2
 import torch
@@ -15,7 +14,8 @@ from torch import Tensor
 
 from convnext_backbone.config.parts import iter_datasets
 from convnext_backbone.export.convert import STRIDE
-from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.errors import UserError, os_errors_told
+from convnext_backbone.openmmlab.data_errors import data_errors_told
 from convnext_backbone.tasks.infer import build_pipeline, find_images
 
 Size = tuple[int, int]  # height, width
@@ -25,18 +25,22 @@ def image_paths(cfg: Config, split: str, count: int) -> list[str]:
     """Choose images of a split, spread evenly over each of its data sets.
 
     Raises:
-        UserError: The split has no image.
+        UserError: The split has no image, or its files cannot be read.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     paths = []
     configs = list(iter_datasets(cfg.get(f'{split}_dataloader')))
     for config in configs:
-        dataset = DATASETS.build({**config, 'pipeline': []})
+        with data_errors_told(f'reading the {split} data'):
+            dataset = DATASETS.build({**config, 'pipeline': []})
         wanted = min(len(dataset), max(1, count // len(configs)))
         chosen = [i * len(dataset) // wanted for i in range(wanted)]
         paths += [dataset.get_data_info(i)['img_path'] for i in chosen]
     if not paths:
-        raise UserError(f'{cfg.filename}: the {split} data has no image')
+        raise UserError(
+            f'{cfg.filename}: the {split} data has no image; check data_root and '
+            f'ann_file of {split}_dataloader, or give another --data-root'
+        )
     return paths
 
 
@@ -44,9 +48,10 @@ def given_paths(inputs: Sequence[str], count: int) -> list[str]:
     """List the first images among files and folders that the user named.
 
     Raises:
-        UserError: One does not exist, or holds no image.
+        UserError: One does not exist, cannot be read, or holds no image.
     """
-    return [str(path) for path, _ in find_images(inputs)][:count]
+    with os_errors_told('reading --images'):
+        return [str(image.path) for image in find_images(inputs)][:count]
 
 
 class Loader:
@@ -54,9 +59,9 @@ class Loader:
 
     Args:
         cfg: The config.
-        fill: (C, 1, 1), the value of padding.
-        crop: Largest size of an image, which is cut to its centre: that of the windows
-            of a segmentor that slides them over the image.
+        fill: (C, 1, 1), the raw value to pad with.
+        crop: Larger images are cut to this size around their centre: the windows of a
+            segmentor that slides them over the image. None keeps the size.
     """
 
     def __init__(self, cfg: Config, fill: Tensor, crop: Size | None) -> None:
@@ -70,19 +75,18 @@ class Loader:
 
         Args:
             path: The file.
-            size: To bring it to, by padding and cutting; by default its own size,
-                padded to multiples of 32.
+            size: Height and width of the result, by cutting and padding. By default
+                the image's own size, padded to multiples of 32.
 
         Returns:
             (1, C, H, W), float32, raw.
 
         Raises:
-            UserError: It cannot be read.
+            UserError: The file is missing, damaged or not an image.
         """
-        if not Path(path).is_file():
-            raise UserError(f'image {path} does not exist')
         try:
-            # Of formats that Pillow knows, this finds what OpenCV fills up.
+            # Pillow finds files that are cut short, which OpenCV fills with grey; what
+            # Pillow does not know may still be read by the pipeline.
             with suppress(UnidentifiedImageError), Image.open(path) as picture:
                 picture.load()
             sample = self.pipeline(dict(img_path=path, img_id=0))
@@ -116,34 +120,37 @@ def padded(size: Sequence[int]) -> Size:
 
 
 def window(cfg: Config) -> Size | None:
-    """The windows that a segmentor slides over an image, if it does.
+    """Return the size of the windows that a segmentor slides over an image.
+
+    None for a model that takes an image as a whole.
 
     Raises:
-        UserError: It does, and their size is missing.
+        UserError: The test mode is 'slide' and the size of the windows is missing.
     """
     test_cfg = cfg.model.get('test_cfg') or {}
     if test_cfg.get('mode') != 'slide':
         return None
     if 'crop_size' not in test_cfg:
         raise UserError(
-            f"{cfg.filename}: model.test_cfg has mode 'slide' and no crop_size, the "
-            f'height and width of the windows'
+            f"{cfg.filename}: model.test_cfg has mode 'slide' and no crop_size: set it "
+            f'to the height and width of the windows'
         )
     return tuple(test_cfg['crop_size'])
 
 
 def default_size(cfg: Config, first: Tensor) -> tuple[Size, str]:
-    """Choose the size of the input where the user gives none.
+    """Choose the size of the input when the user gives none.
 
     Args:
         cfg: The config.
-        first: An image, (1, C, H, W) as the test pipeline makes it.
+        first: An image from the test pipeline, (1, C, H, W).
 
     Returns:
-        The size, multiples of 32, and what it comes from.
+        The size in multiples of 32, and what it was taken from.
     """
-    if window(cfg):
-        return padded(window(cfg)), 'the windows of test_cfg.crop_size'
+    crop = window(cfg)
+    if crop:
+        return padded(crop), 'the windows of test_cfg.crop_size'
     steps = next(iter_datasets(cfg.test_dataloader))['pipeline']
     for step in steps:
         scale = step.get('scale')
@@ -154,7 +161,7 @@ def default_size(cfg: Config, first: Tensor) -> tuple[Size, str]:
 
 
 def check_size(size: Sequence[int]) -> None:
-    """Raise UserError unless a size the user gave is one of multiples of 32."""
+    """Raise UserError unless height and width are positive multiples of 32."""
     if any(side <= 0 or side % STRIDE for side in size):
         near = padded([max(side, 1) for side in size])
         raise UserError(
@@ -164,9 +171,10 @@ def check_size(size: Sequence[int]) -> None:
 
 
 def example(first: Tensor) -> Tensor:
-    """Make a batch to record a model with: two images, sides of at least 64, unequal.
+    """Make a batch to trace a model with: two images, sides of at least 64, unequal.
 
-    Equal sides, or those of one stride, would be recorded as such.
+    torch.export would take equal sides as equal for ever, and a size of 1 (a side of 32
+    at stride 32) as constant.
     """
     height, width = (max(2 * STRIDE, min(side, 256)) for side in first.shape[-2:])
     width = width + STRIDE if width == height else width

@@ -1,4 +1,4 @@
-"""Weights and activations in eight bits, by the tools of each format."""
+"""Quantises weights and activations to int8, with the tools of each format."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -17,16 +17,16 @@ def quantize_openvino(
 ) -> None:
     """Quantise an OpenVINO model with NNCF.
 
-    Symmetric weights, asymmetric activations (GELU's have few negative values). Of
-    what was tried on Mask R-CNN with ConvNeXt-atto this is as fast as any and loses
-    no AP; NNCF's ``model_type=TRANSFORMER``, or depthwise convolutions in fp32, gain
-    nothing beyond the spread of the measurements.
+    Weights are symmetric and activations asymmetric, because the outputs of GELU have
+    few negative values. On Mask R-CNN with ConvNeXt-atto no other setting was faster,
+    and this one lost no AP; NNCF's ``model_type=TRANSFORMER`` and depthwise
+    convolutions in fp32 gained nothing beyond the spread of the measurements.
 
     Args:
         source: The model, ``.xml``.
         target: The file to write.
-        paths: Images to calibrate with.
-        load: Reads one as a raw batch.
+        paths: The images to calibrate with.
+        load: Reads an image as a raw batch, (1, C, H, W).
     """
     import nncf
     import openvino
@@ -34,7 +34,7 @@ def quantize_openvino(
     nncf.set_log_level(logging.ERROR)
     data = nncf.Dataset(paths, lambda path: load(path).numpy())
     core = openvino_core()
-    with mock.patch.object(openvino, 'Core', return_value=core):  # NNCF makes its own
+    with mock.patch.object(openvino, 'Core', return_value=core):  # NNCF calls it
         quantised = nncf.quantize(
             core.read_model(source),
             data,
@@ -47,21 +47,23 @@ def quantize_openvino(
 def quantize_onnx(
     source: Path, target: Path, paths: Sequence[str], load: Callable[[str], Tensor]
 ) -> None:
-    """Quantise an ONNX model with ONNX Runtime, statically, as QDQ.
+    """Quantise an ONNX model with ONNX Runtime, statically, in the QDQ format.
 
-    All operations that can be: convolutions alone left so many conversions between
-    them that nothing was gained.
+    All operations are quantised that can be. With convolutions alone, the conversions
+    between int8 and fp32 took all the time that was gained.
 
     Args:
         source: The model, ``.onnx``.
         target: The file to write.
-        paths: Images to calibrate with.
-        load: Reads one as a raw batch.
+        paths: The images to calibrate with.
+        load: Reads an image as a raw batch, (1, C, H, W).
     """
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(quantization.CalibrationDataReader):
+        """Hands out the images one by one, then None."""
+
         def __init__(self) -> None:
             self.paths: Iterator[str] = iter(paths)
 
@@ -70,8 +72,8 @@ def quantize_onnx(
             return None if path is None else {INPUT: load(path).numpy()}
 
     prepared = source.with_suffix('.prepared.onnx')
-    with _silence():
-        # Symbolic shape inference fails where a size is computed, as in pooling.
+    with _root_logger_muted():
+        # Symbolic shape inference fails where sizes are computed, as in pooling.
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         quantization.quantize_static(
             prepared,
@@ -88,8 +90,8 @@ QUANTIZERS = {'onnx': quantize_onnx, 'openvino': quantize_openvino}
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Mute the root logger: a line for each bias that cannot be split by channel."""
+def _root_logger_muted() -> Iterator[None]:
+    """Drop the warnings about biases that cannot be quantised by channel."""
     level = logging.getLogger().level
     logging.getLogger().setLevel(logging.ERROR)
     try:

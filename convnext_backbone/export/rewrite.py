@@ -1,10 +1,12 @@
-"""A model's modules in the form that inference engines run fastest.
+"""Replaces modules of a model by forms that inference engines run faster.
 
-Everything stays (N, C, H, W): linear layers become 1x1 convolutions and LayerNorm
+All tensors stay (N, C, H, W): linear layers become 1x1 convolutions, and LayerNorm
 reduces over dimension 1. OpenVINO then keeps one memory layout from the stem to the
-outputs, with bias and GELU computed inside the convolutions; a third of the time of
-the channels_last form went into transposing.
+outputs and fuses bias and GELU into the convolutions. In the channels_last form, a
+third of the time was spent on transposes.
 """
+
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -12,16 +14,22 @@ from torch import Tensor, nn
 
 from convnext_backbone.backbone.block import (
     GRN,
-    GRN_EPS,
     Block,
     BlockWeights,
     fold_weights,
+    relative_norm,
 )
 from convnext_backbone.backbone.convnext import LayerNorm2d
+
+if TYPE_CHECKING:
+    from mmseg.models.utils import Upsample as MmsegUpsample
 
 
 class ChannelNorm(nn.Module):
     """LayerNorm over dimension 1 of (N, C, H, W), with or without its affine part."""
+
+    weight: Tensor  # (C, 1, 1)
+    bias: Tensor  # (C, 1, 1)
 
     def __init__(self, norm: nn.LayerNorm, affine: bool = True) -> None:
         super().__init__()
@@ -39,7 +47,10 @@ class ChannelNorm(nn.Module):
 
 
 class ChannelGRN(nn.Module):
-    """GRN on (N, C, H, W)."""
+    """:class:`~convnext_backbone.backbone.block.GRN` on (N, C, H, W)."""
+
+    gamma: Tensor  # (1, C, 1, 1)
+    beta: Tensor  # (1, C, 1, 1)
 
     def __init__(self, grn: GRN) -> None:
         super().__init__()
@@ -49,19 +60,22 @@ class ChannelGRN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the response; the shape stays."""
         g = (x * x).sum((2, 3), keepdim=True).sqrt()  # (N, C, 1, 1)
-        n = g / (g.mean(1, keepdim=True) + GRN_EPS)
-        return x * (1 + self.gamma * n) + self.beta
+        relative, _ = relative_norm(g, dim=1)
+        return x * (1 + self.gamma * relative) + self.beta
 
 
 class InferenceBlock(nn.Module):
-    """A :class:`Block` of convolutions, norm's affine and layer scale folded in."""
+    """A :class:`Block` of convolutions, with the LayerNorm's affine part folded in.
+
+    Layer scale is folded into the last convolution.
+    """
 
     def __init__(self, block: Block) -> None:
         super().__init__()
         self.dwconv = block.dwconv
         self.norm = ChannelNorm(block.norm, affine=False)
         wide = (w if w is None else w.double() for w in block.weights())
-        folded = fold_weights(BlockWeights(*wide))
+        folded = fold_weights(BlockWeights._make(wide))
         self.pwconv1 = _conv1x1(folded.weight1, folded.bias1)
         self.grn = None if block.grn is None else ChannelGRN(block.grn)
         self.pwconv2 = _conv1x1(folded.weight2, folded.bias2)
@@ -77,7 +91,7 @@ class InferenceBlock(nn.Module):
 class AdaptiveMean(nn.Module):
     """nn.AdaptiveAvgPool2d as two matrix products, for maps of any size.
 
-    ONNX has no such operation, and its average pooling wants a size fixed beforehand.
+    ONNX has no adaptive pooling, and its average pooling needs a constant kernel size.
     """
 
     def __init__(self, pool: nn.AdaptiveAvgPool2d) -> None:
@@ -94,7 +108,7 @@ class AdaptiveMean(nn.Module):
 
 
 def _bins(cells: int, bins: int, dtype: torch.dtype) -> Tensor:
-    """Weights (bins, cells) of the mean over each bin, bins as PyTorch lays them."""
+    """Return the weights (bins, cells) of the mean over each of PyTorch's bins."""
     index = torch.arange(bins)[:, None]
     cell = torch.arange(cells)[None]
     inside = (cell * bins >= index * cells - (index * cells) % bins) & (
@@ -105,13 +119,13 @@ def _bins(cells: int, bins: int, dtype: torch.dtype) -> Tensor:
 
 
 class Upsample(nn.Module):
-    """mmseg's Upsample by a whole factor.
+    """mmseg's Upsample by an integer factor, for maps of any size.
 
-    It converts sizes by ``int``, which torch.export records as a number, without a
-    word: the result was right for images of one size only.
+    mmseg's converts sizes with ``int``, which torch.export silently records as a
+    constant: the traced model would be right for images of one size only.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: 'MmsegUpsample') -> None:
         super().__init__()
         self.factor = int(module.scale_factor)
         self.mode = module.mode
@@ -124,10 +138,10 @@ class Upsample(nn.Module):
 
 
 def rewrite(module: nn.Module) -> nn.Module:
-    """Replace the submodules of ``module`` that have a faster form, in place.
+    """Replace the submodules of ``module`` that have another form here, in place.
 
     Returns:
-        The module itself, or what replaces it.
+        The module itself, or its replacement.
     """
     if isinstance(module, Block):
         return InferenceBlock(module)
@@ -143,7 +157,8 @@ def rewrite(module: nn.Module) -> nn.Module:
 
 
 def _is_upsample(module: nn.Module) -> bool:
-    kind = type(module)  # mmseg need not be installed
+    """Tell whether a module is mmseg's Upsample by an integer factor."""
+    kind = type(module)  # compared by name, because mmseg need not be installed
     if (kind.__module__, kind.__name__) != ('mmseg.models.utils.wrappers', 'Upsample'):
         return False
     factor = module.scale_factor

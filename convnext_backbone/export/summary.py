@@ -1,10 +1,10 @@
-"""What an export measured, as text for a terminal."""
+"""The results of an export as text for a terminal."""
 
 from pathlib import Path
 
 from prettytable import PrettyTable
 
-from convnext_backbone.export.output import description_of
+from convnext_backbone.export.output_files import description_of
 
 EXAMPLE = """\
 from convnext_backbone.export import ExportedModel
@@ -13,7 +13,7 @@ outputs = model(images)  # float32 {shape}, {channels}, 0..255"""
 
 
 def summarise(out: Path, result: dict) -> str:
-    """Tell what was exported, how exact and how fast it is, and how to use it.
+    """Write what was exported, how exact and how fast it is, and how to use it.
 
     Args:
         out: The exported file.
@@ -37,7 +37,7 @@ def summarise(out: Path, result: dict) -> str:
         shape=result['shape'] or '(N, C, H, W)',
         channels=notes['channels'],
     )
-    return '\n'.join([*parts, f'All of it: {description_of(out)}', '', example])
+    return '\n'.join([*parts, f'All numbers: {description_of(out)}', '', example])
 
 
 def _speed_table(result: dict) -> str:
@@ -61,9 +61,9 @@ def _metric_table(metrics: dict[str, dict[str, float]]) -> str:
     table.align['metric'] = 'l'
     before, after = metrics['before'], metrics['after']
     for name in before | after:
-        # mmdet leaves all out where nothing was found.
-        found = [values.get(name) for values in (before, after)]
-        cells = ['-' if value is None else f'{value:.4g}' for value in found]
-        change = '-' if None in found else f'{found[1] - found[0]:+.4g}'
+        # mmdet reports no metric at all when nothing is detected.
+        old, new = before.get(name), after.get(name)
+        cells = ['-' if value is None else f'{value:.4g}' for value in (old, new)]
+        change = '-' if old is None or new is None else f'{new - old:+.4g}'
         table.add_row([name, *cells, change])
     return str(table)

@@ -70,9 +70,11 @@ def broken_link(path: Path) -> str | None:
         if not path.is_file() or path.stat().st_size > LONGEST_LINK:
             return None
         target = path.read_bytes().decode()
-        if target and not set(target) & set('\n\0'):
-            if target.startswith(('../', './')) or (path.parent / target).exists():
-                return f'is a text file in place of a link to {target}'
+        if not target or set(target) & set('\n\0'):
+            return None
+        relative = target.startswith(('../', './'))
+        if relative or (path.parent / target).exists():
+            return f'is a text file in place of a link to {target}'
     except (OSError, UnicodeDecodeError):  # not text, or not a path
         pass
     return None
@@ -85,15 +87,16 @@ def as_written(path: Path) -> Path:
     before it; only such a path is resolved.
     """
     plain = Path(os.path.abspath(path))
-    if '..' in path.parts and path.exists():
-        if not plain.exists() or not plain.samefile(path):
-            return path.resolve()
-    return plain
+    if '..' not in path.parts or not path.exists():
+        return plain
+    same = plain.exists() and plain.samefile(path)
+    return plain if same else path.resolve()
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Yield what is below a folder, and whether it is a link that leads back up."""
     # Of each folder: its real path, and those of the folders whose links led there.
+    todo: list[tuple[Path, str, tuple[str, ...]]]
     todo = [(folder, os.path.realpath(folder), ())]
     while todo:
         place, real, crossed = todo.pop()

@@ -2,9 +2,12 @@
 
 ======================  =====================================================
 ``model_info.py``       parameters, FLOPs and activations of every part
+``op_counter.py``       counts FLOPs and activations while a model runs
+``published_costs.py``  the published figures, and the README's table
 ``training_memory.py``  memory of a training step
-``fake_models.py``      models without memory, for the two above
-``lr_groups.py``        learning rates by group and over the schedule
+``fake_models.py``      models that take no memory, for all of the above
+``lr_groups.py``        parameter groups and their learning rates
+``lr_curves.py``        learning rates over the schedule
 ``differences.py``      two configs, value by value
 ======================  =====================================================
 """

@@ -1,12 +1,12 @@
-"""How one config differs from another, value by value."""
+"""The differences between two configs, value by value."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mmengine.config import Config
 
 
 def differences(cfg: Config, other: Config) -> Iterator[str]:
-    """Yield ``- key = value`` for what only the other has, ``+`` for what cfg has."""
+    """Yield the lines of a diff from ``other`` to ``cfg``, ``- key = value`` first."""
     mine = dict(flatten(cfg.to_dict()))
     theirs = dict(flatten(other.to_dict()))
     for key in sorted({*mine, *theirs}):
@@ -18,8 +18,8 @@ def differences(cfg: Config, other: Config) -> Iterator[str]:
 
 
 def flatten(node: object, name: str = '') -> Iterator[tuple[str, object]]:
-    """Yield (dotted name, value) of every leaf of a config; lists are by index."""
-    items = ()
+    """Yield (dotted name, value) of every leaf; the items of lists are numbered."""
+    items: Iterable[tuple[object, object]] = ()
     if isinstance(node, dict):
         items = node.items()
     elif isinstance(node, list | tuple) and any(isinstance(v, dict) for v in node):

@@ -1,4 +1,4 @@
-"""Estimates the memory of a training step, from what autograd would save."""
+"""Estimates the memory of a training step from the tensors that autograd saves."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from convnext_backbone.backbone.block import Block
@@ -17,17 +18,18 @@ from convnext_backbone.inspect_config.fake_models import (
     listed,
 )
 
-OPTIMIZER_STATES = {'SGD': 1}  # tensors for each parameter; 2 in Adam's family
+# State tensors for each parameter; optimizers of Adam's family have 2.
+OPTIMIZER_STATES = {'SGD': 1}
 
 
 @dataclass(frozen=True)
 class Training:
     """Estimated memory of a training step in one process, in bytes.
 
-    ``activations`` is what autograd keeps for the backward pass, with no sample dropped
-    by drop path and as many positive proposals as the sampler allows. Not in it: the
-    losses of detectors and their targets, workspaces of kernels, buffers of distributed
-    training, and what CUDA itself takes.
+    ``activations`` is what autograd keeps for the backward pass, if drop path drops no
+    sample and there are as many positive proposals as the sampler allows. It does not
+    include the losses of detectors and their targets, workspaces of kernels, buffers of
+    distributed training, and the CUDA context.
     """
 
     batch_size: int
@@ -40,25 +42,27 @@ class Training:
 
     @property
     def total(self) -> int:
-        """Everything at once: activations of the forward pass, and all gradients."""
+        """The sum of all, as if all activations and gradients existed at once."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
 
 def estimate_training(
     cfg: Config, shape: tuple[int, int], device: str = 'cuda'
 ) -> Training:
-    """Estimate the memory of a training step from what autograd would save.
+    """Estimate the memory of a training step.
 
     Args:
-        cfg: The config: its model, batch size, optimizer and mixed precision count.
+        cfg: The config, of which model, batch size, optimizer and mixed precision
+            matter.
         shape: Height and width of the images in pixels.
-        device: Whose mixed precision; it need not exist on this machine.
+        device: The device of the training, which need not exist on this machine. It
+            decides which operations mixed precision lowers.
     """
     batch = cfg.train_dataloader.batch_size
     amp = None
     if cfg.optim_wrapper.get('type', '').endswith('AmpOptimWrapper'):
         amp = cfg.optim_wrapper.get('dtype', 'float16')
-    # BatchNorm after pooling to 1 x 1 refuses a single image.
+    # In training, BatchNorm on maps of 1 x 1 does not accept a single image.
     counted = max(2, batch)
     with fake_model(cfg, device) as model:
         model.train()
@@ -84,12 +88,16 @@ def estimate_training(
 
 
 class SavedBytes(torch.autograd.graph.saved_tensors_hooks):
-    """Counts the bytes that autograd saves, parameters apart, each storage once."""
+    """Counts the bytes that autograd saves: each storage once, and no parameters.
+
+    Args:
+        model: Its parameters are not counted.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(self._pack, lambda tensor: tensor)
         self.parameters = {_storage(p) for p in model.parameters()}
-        self.saved: dict[int, Tensor] = {}  # held, so that no address serves twice
+        self.saved: dict[int, Tensor] = {}  # held, so that no address is reused
 
     def _pack(self, tensor: Tensor) -> Tensor:
         if _storage(tensor) not in self.parameters:
@@ -98,7 +106,7 @@ class SavedBytes(torch.autograd.graph.saved_tensors_hooks):
 
     @property
     def total(self) -> int:
-        """Bytes saved so far."""
+        """The bytes that have been saved so far."""
         return sum(t.untyped_storage().nbytes() for t in self.saved.values())
 
 
@@ -108,7 +116,10 @@ def _storage(tensor: Tensor) -> int:
 
 @contextmanager
 def _autocast(device: str, dtype: str | None) -> Iterator[None]:
-    """Mixed precision, also of a device that is not there, which torch's refuses."""
+    """Turn mixed precision on, even for a device that does not exist here.
+
+    torch.autocast refuses such a device.
+    """
     if dtype is not None:
         torch.set_autocast_dtype(device, getattr(torch, dtype))
         torch.set_autocast_enabled(device, True)
@@ -119,8 +130,8 @@ def _autocast(device: str, dtype: str | None) -> Iterator[None]:
         torch.clear_autocast_cache()
 
 
-def _training_forward(model: nn.Module, images: Tensor, train_cfg: dict) -> None:
-    """Run what a training step runs; of the losses only a segmentor's."""
+def _training_forward(model: BaseModel, images: Tensor, train_cfg: dict) -> None:
+    """Run what a training step runs, but for the losses of detectors."""
     if hasattr(model, 'decode_head'):
         features = model.extract_feat(images)
         size = images.shape[-2:]

@@ -9,6 +9,7 @@
 ``runner.py``            mmengine's Runner on a CPU, readable, with safe checkpoints
 ``amp.py``               mixed precision where there is no GPU
 ``checkpoint_hook.py``   the best checkpoint is never missing
+``data_errors.py``       failures to read a data set, as the user's errors
 ``schedules.py``         what a config's schedulers ask for
 ``building.py``          a config's wrong types and arguments, told to the user
 ``compat.py``            the private names of these packages that are used here

@@ -83,7 +83,7 @@ def loader_schemes(loader: Any) -> dict:
 
 
 @contextmanager
-def own_instances() -> Iterator[None]:
+def mmengine_globals_restored() -> Iterator[None]:
     """Take mmengine's global instances back to what they were before the block.
 
     They are loggers, message hubs, visualizers and default scopes.

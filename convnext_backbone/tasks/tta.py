@@ -1,7 +1,7 @@
-"""Test-time augmentation: several views of an image, one prediction.
+"""Test-time augmentation: one prediction from several views of an image.
 
-mmdet merges boxes but refuses detectors with masks; here masks are merged, too. mmdet
-is imported where it is used: users of mmseg alone load this module as well.
+mmdet merges boxes but does not support detectors with masks; here masks are merged too.
+mmdet is imported where it is used, because this module is also loaded for mmseg alone.
 """
 
 import copy
@@ -9,39 +9,41 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.model import BaseTTAModel
+from mmengine.model import BaseModel, BaseModule, BaseTTAModel
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor, nn
 
 from convnext_backbone.config.parts import iter_datasets
 from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.openmmlab.compat import mask_logits
 from convnext_backbone.registry import MODELS
 
-# Of the scale of the plain test, each as it is and flipped. The first view is that of
-# the plain test: ground truth and meta information come from it.
+# Factors of the test scale; each view is used unflipped and flipped. The first view is
+# that of the plain test, from which ground truth and meta information are taken.
 FACTORS = (1.0, 0.75, 1.25)
 FLIPPED_DIMS = {None: [], 'horizontal': [-1], 'vertical': [-2], 'diagonal': [-2, -1]}
 
 
 @MODELS.register_module()
 class InstanceTTAModel(BaseTTAModel):
-    """Merges what a detector of mmdet finds in several views of an image.
+    """Merges the predictions of an mmdet detector for several views of an image.
 
-    The boxes of all views, in the pixels of the original image, pass one NMS with the
-    settings of the detector's own ``test_cfg``. The mask head sees those left in every
-    view; the mean of its probabilities is pasted at the original size.
+    The boxes of all views, in the pixels of the original image, go through one NMS with
+    the settings of the detector's ``test_cfg``. The mask head predicts the masks of the
+    remaining boxes in every view, and the mean of its probabilities is pasted into the
+    original image.
 
-    Views may be resized and flipped, in any batch size. Masks are those of
-    StandardRoIHead and CascadeRoIHead; of other detectors boxes alone are merged, after
-    their own NMS, so that Soft-NMS lowers scores twice there.
+    Views may be resized and flipped, and batches may have any size. Masks are supported
+    for StandardRoIHead and CascadeRoIHead. For other detectors only boxes are merged,
+    after the detector's own NMS, so that Soft-NMS lowers their scores twice.
 
-    Memory: the features of all views are kept until the masks are done. FPN with 256
-    channels takes 85 bytes for each pixel of a view, half a gigabyte for an image of
-    COCO in six views around 1333x800.
+    The feature maps of all views are kept until the masks are computed. FPN with 256
+    channels takes 85 bytes for each pixel of a view, which is half a gigabyte for a
+    COCO image in six views around 1333x800.
 
     Args:
         module: The detector.
-        data_preprocessor: Replaces that of the detector, if given.
+        data_preprocessor: Replaces the detector's, if given.
 
     Raises:
         UserError: The detector's ``test_cfg`` has no NMS.
@@ -67,8 +69,8 @@ class InstanceTTAModel(BaseTTAModel):
         """Predict a batch of images.
 
         Args:
-            data: What TestTimeAug makes, collated: for each key a list of views, which
-                are lists of images.
+            data: The collated output of TestTimeAug: for each key a list of views,
+                which are lists of images.
 
         Returns:
             The data samples of the first view, with ``pred_instances`` in the pixels
@@ -90,10 +92,13 @@ class InstanceTTAModel(BaseTTAModel):
     def merge_preds(
         self, data_samples_list: Sequence[Sequence[BaseDataElement]]
     ) -> list[BaseDataElement]:
-        """Merge the boxes of the views (inner sequence) of each image.
+        """Merge the boxes of each image.
+
+        Args:
+            data_samples_list: For each image the data samples of its views.
 
         Raises:
-            UserError: The detector predicts something else, too.
+            UserError: The detector predicts more than boxes.
         """
         merged = []
         for views in data_samples_list:
@@ -103,7 +108,7 @@ class InstanceTTAModel(BaseTTAModel):
                 raise UserError(
                     f'test-time augmentation cannot merge what '
                     f'{type(self.module).__name__} predicts, only boxes and the masks '
-                    f'of StandardRoIHead and CascadeRoIHead: test it without'
+                    f'of StandardRoIHead and CascadeRoIHead: test it without --tta'
                 )
             sample.pred_instances = merge_boxes(views, self.test_cfg)
             merged.append(sample)
@@ -112,7 +117,7 @@ class InstanceTTAModel(BaseTTAModel):
     def _find_boxes(
         self, features: tuple[Tensor, ...], samples: list[BaseDataElement]
     ) -> list[BaseDataElement]:
-        """Find the boxes of one view, original pixels but flipped, without NMS."""
+        """Predict the boxes of one view without NMS, in flipped original pixels."""
         proposals = self.module.rpn_head.predict(features, samples, rescale=False)
         found = self.module.roi_head.predict_bbox(
             features,
@@ -131,7 +136,7 @@ class InstanceTTAModel(BaseTTAModel):
         features: list[tuple[Tensor, ...]],
         metas: list[list[dict]],
     ) -> None:
-        """Add masks to merged boxes, from the features and images of the views."""
+        """Add masks to merged boxes, from the feature maps of the views."""
         boxes = [sample.pred_instances.bboxes for sample in samples]
         counts = [len(b) for b in boxes]
         total = boxes[0].new_zeros(0)
@@ -140,8 +145,8 @@ class InstanceTTAModel(BaseTTAModel):
                 self._mask_probabilities(x, boxes, view)
                 for x, view in zip(features, metas, strict=True)
             ) / len(features)
-        head = self.module.roi_head.mask_head
-        head = head[-1] if isinstance(head, nn.ModuleList) else head
+        heads = self.module.roi_head.mask_head
+        head: BaseModule = heads[-1] if isinstance(heads, nn.ModuleList) else heads
         pasted = head.predict_by_feat(
             total.split(counts),
             [sample.pred_instances for sample in samples],
@@ -168,12 +173,12 @@ class InstanceTTAModel(BaseTTAModel):
         )
         if isinstance(head.mask_head, nn.ModuleList):
             stages = [
-                head._mask_forward(stage, features, rois)['mask_preds'].sigmoid()
+                mask_logits(head, features, rois, stage).sigmoid()
                 for stage in range(head.num_stages)
             ]
             masks = torch.stack(stages).mean(0)
         else:
-            masks = head._mask_forward(features, rois)['mask_preds'].sigmoid()
+            masks = mask_logits(head, features, rois, None).sigmoid()
         parts = masks.split([len(b) for b in boxes])
         return torch.cat(
             [
@@ -183,8 +188,8 @@ class InstanceTTAModel(BaseTTAModel):
         )
 
 
-def runs_in_steps(model: nn.Module) -> bool:
-    """Tell whether RPN, boxes and masks follow each other in the way of mmdet."""
+def runs_in_steps(model: BaseModel) -> bool:
+    """Tell whether a detector predicts in the steps of mmdet's two-stage detectors."""
     from mmdet.models.detectors import TwoStageDetector
     from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
 
@@ -199,7 +204,7 @@ def runs_in_steps(model: nn.Module) -> bool:
 
 
 def merge_boxes(views: Sequence[BaseDataElement], test_cfg: dict) -> InstanceData:
-    """Merge the boxes that were found in the views of an image.
+    """Merge the boxes that were predicted for the views of an image.
 
     Args:
         views: Data samples; their ``pred_instances`` are in the pixels of the original
@@ -207,7 +212,7 @@ def merge_boxes(views: Sequence[BaseDataElement], test_cfg: dict) -> InstanceDat
         test_cfg: Has ``nms`` and ``max_per_img``.
 
     Returns:
-        ``bboxes``, ``scores`` and ``labels``, best first.
+        ``bboxes``, ``scores`` and ``labels``, the best first.
     """
     from mmcv.ops import batched_nms
 
@@ -228,29 +233,30 @@ def merge_boxes(views: Sequence[BaseDataElement], test_cfg: dict) -> InstanceDat
 
 
 def flip_boxes(boxes: Tensor, meta: dict) -> Tensor:
-    """Flip boxes, in the original image's pixels, as a view is flipped; or back."""
+    """Flip boxes in original pixels as a view is flipped; twice restores them."""
     from mmdet.structures.bbox import bbox_flip
 
-    direction = meta.get('flip_direction')  # None in a view that is not
+    direction = meta.get('flip_direction')  # None in an unflipped view
     return bbox_flip(boxes, meta['ori_shape'], direction) if direction else boxes
 
 
 def add_tta(cfg: Config) -> None:
-    """Set a config up for a test with augmentation; it is changed in place.
+    """Change a config, in place, to test with augmentation.
 
-    ``tta_model`` and ``tta_pipeline`` of the config are used where it has them, as
-    mmdet and mmseg do. Without them a detector is tested at the scales of
-    :data:`FACTORS` times that of its test pipeline, each as it is and flipped.
+    Its ``tta_model`` and ``tta_pipeline`` are used if it has them, as in mmdet and
+    mmseg. Without them, a detector is tested at :data:`FACTORS` times the scale of its
+    test pipeline, each unflipped and flipped.
 
     Raises:
-        UserError: The config is no detector's and has no ``tta_pipeline``, or its test
-            pipeline does not resize.
+        UserError: The config is not for a detector and has no ``tta_pipeline``, or its
+            test pipeline does not resize.
     """
     model, pipeline = cfg.get('tta_model'), cfg.get('tta_pipeline')
     if cfg.get('default_scope') != 'mmdet' and not (model and pipeline):
         raise UserError(
-            f'config {cfg.filename} has no tta_model and tta_pipeline, which all but '
-            f'detectors need for test-time augmentation: see configs/seg/_base_/'
+            f'config {cfg.filename} has no tta_model and tta_pipeline, which '
+            f'segmentors need for test-time augmentation: add them as in '
+            f'configs/seg/_base_/'
         )
     for dataset in iter_datasets(cfg.test_dataloader):
         dataset['pipeline'] = copy.deepcopy(pipeline) or view_pipeline(
@@ -263,11 +269,11 @@ def add_tta(cfg: Config) -> None:
 def view_pipeline(pipeline: Sequence[dict], filename: str | None) -> list[dict]:
     """Derive a pipeline of several views from a detector's plain test pipeline.
 
-    Annotations are loaded for the first view only: of an image with hundreds of
-    objects, the masks are larger than all else.
+    Annotations are loaded for the first view only, because the masks of hundreds of
+    objects would take more memory than everything else.
 
     Raises:
-        UserError: The pipeline, of the config ``filename``, has no Resize.
+        UserError: The pipeline has no Resize; the message names the config's file.
     """
     kinds = [str(step['type']).rpartition('.')[2] for step in pipeline]
     if 'Resize' not in kinds:
@@ -277,7 +283,7 @@ def view_pipeline(pipeline: Sequence[dict], filename: str | None) -> list[dict]:
             f'keep_ratio=True) after LoadImageFromFile'
         )
     at = kinds.index('Resize')
-    views = []
+    views: list[dict] = []
     for factor in FACTORS:
         for prob in (0.0, 1.0):
             steps = [scaled(pipeline[at], factor), dict(type='RandomFlip', prob=prob)]

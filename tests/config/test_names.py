@@ -4,8 +4,11 @@ import subprocess
 import sys
 import zipfile
 
+import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
 from support.paths import ROOT
 
 from convnext_backbone.config.loading import read_config
@@ -45,6 +48,20 @@ def test_a_file_of_ones_own_goes_before_ours(tmp_path, monkeypatch):
     (tmp_path / 'det').mkdir()
     (tmp_path / 'det' / 'cascade_convnext_t_coco.py').write_text('model = dict(a=1)\n')
     assert read_config(f'{NAME}.py').model == dict(a=1)
+
+
+def test_an_inferencer_of_mmdet_takes_the_path(tmp_path):
+    from mmdet.apis import DetInferencer
+
+    config = find_config('det/mask_convnext_atto_nuclei')
+    cfg = Config.fromfile(config)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg.model)
+    meta = dict(dataset_meta=dict(classes=('nucleus',), palette=[(0, 0, 0)]))
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / 'm.pth')
+    inferencer = DetInferencer(str(config), weights=str(tmp_path / 'm.pth'))
+    found = inferencer(np.zeros((64, 96, 3), np.uint8))['predictions']
+    assert set(found[0]) >= {'bboxes', 'labels', 'scores', 'masks'}
 
 
 @pytest.mark.slow

@@ -85,7 +85,7 @@ def test_lines_of_a_list(tmp_path, line, slash):
     found = {'/'.join(i.image.parts[-2:])[:-4]: i.split for i in source.items}
     assert found == {
         **dict.fromkeys(names[::2], 'train'),
-        **{n: 'val' for n in names[1::2]},
+        **dict.fromkeys(names[1::2], 'val'),
     }
     assert left_edges(scan(source, workers=1)) == expected()
 
@@ -412,7 +412,8 @@ def test_coco_folder_beside_another_with_the_same_names(tmp_path):
     shutil.copytree(root / 'images', root / 'train')
     (fault,) = find_source(root).faults
     assert (fault.level, fault.kind) == ('warning', 'unclear-folder')
-    assert f'{root}/train' in fault.message and f'{root}/images' in fault.message
+    assert f'{root}/train' in fault.message
+    assert f'{root}/images' in fault.message
 
 
 def test_coco_image_under_two_names(tmp_path):

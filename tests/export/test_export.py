@@ -1,63 +1,23 @@
-"""Exported models against PyTorch's, and what the tool does around them."""
+"""Exported models against PyTorch, and what the command writes."""
 
-import copy
 import functools
 import json
 import re
-import sys
 from pathlib import Path
 from unittest import mock
 
-import cv2
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 from support.commands import DET, SEG, SMALL, tool
-from support.paths import ROOT
-from torch import Tensor, nn
+from support.tiny_models import raw_images, tiny_config, tiny_model
 
-from convnext_backbone.backbone.block import GRN, Block
-from convnext_backbone.backbone.convnext import ConvNeXt, LayerNorm2d
 from convnext_backbone.config.loading import read_config
 from convnext_backbone.export import ExportedModel, compare, convert
 from convnext_backbone.export import images as pictures
 from convnext_backbone.export.backends import SUFFIXES, openvino_core
-from convnext_backbone.export.evaluation import use_exported
-from convnext_backbone.export.graph import ImageModel
-from convnext_backbone.export.output import check_free, default_path
-from convnext_backbone.export.rewrite import AdaptiveMean, rewrite
+from convnext_backbone.export.image_model import ImageModel
+from convnext_backbone.export.output_files import check_free, default_path
 from convnext_backbone.export.summary import _metric_table
-
-CHANNELS = [8, 16, 24, 32]
-
-
-def tiny_config(config: str) -> Config:
-    cfg = read_config(str(ROOT / config))
-    model = cfg.model
-    model.backbone.arch = dict(depths=[1, 1, 2, 1], channels=CHANNELS)
-    if config == DET:
-        model.neck.in_channels = CHANNELS
-    else:
-        model.decode_head.update(in_channels=CHANNELS, channels=16)
-        model.auxiliary_head.in_channels = CHANNELS[2]
-    return cfg
-
-
-def tiny_model(config: str) -> nn.Module:
-    cfg = tiny_config(config)
-    init_default_scope(cfg.default_scope)
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model).eval()
-    return stir(model)
-
-
-def stir(module: nn.Module) -> nn.Module:
-    """Give every parameter a value that shows when it is left out."""
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return module
 
 
 @functools.cache
@@ -65,90 +25,6 @@ def traced(config: str) -> tuple[ImageModel, torch.export.ExportedProgram]:
     reference = ImageModel(tiny_model(config)).eval()
     example = pictures.example(raw_images(1, 3, 128, 128))
     return reference, convert.trace(reference.for_export(), example)
-
-
-def raw_images(*shape: int) -> Tensor:
-    return torch.randint(0, 256, shape, generator=torch.manual_seed(1)).float()
-
-
-@pytest.fixture(scope='module')
-def tiny(tmp_path_factory, demo) -> dict[str, list]:
-    """A config of each task, a checkpoint of it, and the demo data, as arguments."""
-    found = {}
-    for config in (DET, SEG):
-        folder = tmp_path_factory.mktemp('tiny')
-        cfg = tiny_config(config)
-        file = folder / f'{Path(config).stem}.py'
-        cfg.dump(file)
-        checkpoint = folder / 'tiny.pth'
-        torch.save(tiny_model(config).state_dict(), checkpoint)
-        found[config] = [file, checkpoint, '--data-root', demo]
-    return found
-
-
-@pytest.mark.parametrize('use_grn', [False, True])
-def test_the_rewritten_backbone_is_the_same_function(use_grn):
-    backbone = stir(
-        ConvNeXt(
-            dict(depths=[1, 1, 2, 1], channels=CHANNELS),
-            layer_scale_init_value=0.5,
-            use_grn=use_grn,
-        )
-    ).eval()
-    x = torch.randn(2, 3, 64, 96)
-    with torch.no_grad():
-        expected = backbone(x)
-        actual = rewrite(backbone)(x)
-    kinds = (Block, GRN, LayerNorm2d, nn.Linear)
-    assert not [m for m in backbone.modules() if isinstance(m, kinds)]
-    for ours, theirs in zip(actual, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize('size', [1, 2, 3, 6, (2, 5), (None, 3)])
-@pytest.mark.parametrize('shape', [(7, 10), (6, 6), (4, 1), (13, 32)])
-def test_adaptive_mean_is_adaptive_average_pooling(size, shape):
-    pool = nn.AdaptiveAvgPool2d(size)
-    x = torch.randn(2, 3, *shape)
-    torch.testing.assert_close(AdaptiveMean(pool)(x), pool(x))
-
-
-@pytest.mark.parametrize('factor', [2, 3])
-def test_upsampling_is_recorded_for_every_size(factor):
-    from mmseg.models.utils import Upsample
-
-    module = nn.Sequential(Upsample(scale_factor=factor, mode='bilinear'))
-    program = convert.trace(rewrite(copy.deepcopy(module)), torch.zeros(2, 3, 64, 96))
-    x = raw_images(1, 3, 96, 32)
-    torch.testing.assert_close(program.module(check_guards=False)(x), module(x))
-
-
-@pytest.mark.parametrize('config', [DET, SEG])
-def test_the_image_model_does_what_the_preprocessor_does(config):
-    model = tiny_model(config)
-    images = raw_images(2, 3, 64, 96)
-    data = model.data_preprocessor(dict(inputs=list(images.byte()), data_samples=None))
-    image_model = ImageModel(model)
-    torch.testing.assert_close(image_model.normalise(images), data['inputs'])
-    torch.testing.assert_close(image_model.restore(data['inputs']), images)
-    with torch.no_grad():
-        outputs = image_model(images)
-        expected = (
-            [model.encode_decode(data['inputs'], [dict(img_shape=(64, 96))])]
-            if config == SEG
-            else model.extract_feat(data['inputs'])
-        )
-    for ours, theirs in zip(outputs, expected, strict=True):
-        torch.testing.assert_close(ours, theirs)
-
-
-def test_padding_is_what_the_preprocessor_pads_with():
-    model = tiny_model(DET)
-    images = raw_images(1, 3, 40, 70)
-    data = model.data_preprocessor(dict(inputs=list(images.byte()), data_samples=None))
-    image_model = ImageModel(model)
-    ours = pictures.pad(images, pictures.padded((40, 70)), image_model.fill)
-    torch.testing.assert_close(image_model.normalise(ours), data['inputs'])
 
 
 @pytest.mark.parametrize('kind', SUFFIXES)
@@ -169,33 +45,6 @@ def test_exported_outputs_are_those_of_pytorch(config, kind, tmp_path):
     assert max(compare.differences(reference, model, batches[:1])) < 1e-4
     with pytest.raises(Exception, match=r'(?i)shape|dimension'):
         model(batches[1])
-
-
-@pytest.mark.parametrize('config', [DET, SEG])
-def test_predictions_with_the_exported_part_are_the_same(config):
-    from mmdet.structures import DetDataSample
-    from mmseg.structures import SegDataSample
-
-    # For detectors no multiple of 32; padding of segmentors reaches over the border.
-    size = (70, 150) if config == DET else (64, 160)
-    model, other = tiny_model(config), tiny_model(config)
-    use_exported(other, ImageModel(tiny_model(config)))
-    kind = SegDataSample if config == SEG else DetDataSample
-    meta = dict(
-        ori_shape=size, img_shape=size, scale_factor=(1.0, 1.0), img_id=0, img_path=''
-    )
-    found = []
-    for m in (model, other):
-        data = dict(
-            inputs=[raw_images(3, *size).byte()], data_samples=[kind(metainfo=meta)]
-        )
-        with torch.no_grad():
-            (sample,) = m.test_step(data)
-        found.append(
-            sample.seg_logits.data if config == SEG else sample.pred_instances.bboxes
-        )
-    assert len(found[0])
-    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-2 if config == DET else 1e-4)
 
 
 @pytest.mark.parametrize(
@@ -226,101 +75,10 @@ def test_the_tool_writes_a_checked_model(tiny, config, kind, options, tmp_path, 
         check_free(out, kind, 'another.pth')
 
 
-def test_a_wrong_model_is_not_written(tiny, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(compare, 'MOST_DIFFERENCE', 0.0)
-    out = tmp_path / 'model.onnx'
-    assert tool('export', *tiny[DET], '--format', 'onnx', '--out', out) == 1
-    assert 'differs from that of PyTorch' in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
-def test_what_is_not_an_export_stays(tiny, tmp_path, capsys):
-    out = tmp_path / 'model.onnx'
-    out.write_text('precious')
-    assert tool('export', *tiny[DET], '--format', 'onnx', '--out', out) == 1
-    assert 'exists and is not an export of this tool' in capsys.readouterr().err
-    assert out.read_text() == 'precious'
-
-
-@pytest.mark.parametrize(
-    ('kind', 'package'), [('onnx', 'onnxruntime'), ('openvino', 'nncf')]
-)
-def test_missing_packages_are_asked_for(tiny, kind, package, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, package, None)
-    assert tool('export', *tiny[DET], '--format', kind) == 1
-    error = capsys.readouterr().err
-    assert f'format {kind} needs {package}' in error
-    assert "pip install 'convnext_backbone[export]'" in error
-
-
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        (['--shape', 100, 128], 'must be multiples of 32, such as 128 128'),
-        (['--out', 'model.xml'], 'a file of format onnx ends in .onnx'),
-        (['--images', 'nowhere.png'], 'nowhere.png does not exist: give an image'),
-    ],
-)
-def test_wrong_options_are_told(tiny, options, message, capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    assert tool('export', *tiny[DET], '--format', 'onnx', *options) == 1
-    assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize('content', ['', 'no picture', 'cut'])
-@pytest.mark.parametrize('config', [DET, SEG])
-def test_a_damaged_picture_is_told(tiny, config, content, capsys, tmp_path):
-    file = tmp_path / 'damaged.jpg'
-    file.write_text(content)
-    if content == 'cut':
-        whole = cv2.imencode('.jpg', raw_images(64, 64, 3).byte().numpy())[1].tobytes()
-        file.write_bytes(whole[: len(whole) // 2])
-    argv = [*tiny[config], '--format', 'onnx', '--images', file]
-    assert tool('export', *argv) == 1
-    assert f'image {file} cannot be read: ' in capsys.readouterr().err
-
-
-def test_windows_without_a_size_are_told():
-    cfg = tiny_config(SEG)
-    cfg.model.test_cfg = dict(mode='slide', stride=(32, 32))
-    with pytest.raises(ValueError, match="mode 'slide' and no crop_size"):
-        pictures.window(cfg)
-
-
-def test_a_config_without_test_data_is_told():
-    cfg = tiny_config(SEG)
-    cfg.test_dataloader = None
-    with pytest.raises(ValueError, match=r'\.py has no test_dataloader'):
-        pictures.Loader(cfg, torch.zeros(3, 1, 1), None)
-
-
 def test_a_metric_that_is_missing_is_a_dash():
     summary = _metric_table(dict(before={'mAP': 0.5, 'AP50': 0.75}, after={'mAP': 0.4}))
     lines = [re.findall(r'[^\s|]+', line) for line in summary.splitlines()[3:5]]
     assert lines == [['mAP', '0.5', '0.4', '-0.1'], ['AP50', '0.75', '-', '-']]
-
-
-def test_without_test_data_images_are_asked_for(tiny, tmp_path, capsys):
-    config, checkpoint, *_ = tiny[DET]
-    argv = [config, checkpoint, '--data-root', tmp_path, '--format', 'onnx']
-    assert tool('export', *argv) == 1
-    assert 'or give pictures with --images' in capsys.readouterr().err
-
-
-def test_what_was_not_exported_cannot_be_loaded(tmp_path):
-    with pytest.raises(ValueError, match=r'expected \.onnx or \.xml'):
-        ExportedModel(tmp_path / 'model.pth')
-    with pytest.raises(ValueError, match='does not exist: give what'):
-        ExportedModel(tmp_path / 'model.onnx')
-
-
-def test_a_model_that_cannot_be_recorded_is_told():
-    class Choosy(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x if x.sum() > 0 else -x
-
-    with pytest.raises(ValueError, match='Choosy cannot be exported by torch.export'):
-        convert.trace(Choosy(), torch.zeros(2, 3, 64, 96))
 
 
 def test_nan_is_a_difference():

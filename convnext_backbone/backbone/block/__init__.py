@@ -11,15 +11,15 @@
 
 from convnext_backbone.backbone.block.block_weights import BlockWeights, fold_weights
 from convnext_backbone.backbone.block.function import KEPT, NORM_EPS
-from convnext_backbone.backbone.block.grn import GRN_EPS
+from convnext_backbone.backbone.block.grn import relative_norm
 from convnext_backbone.backbone.block.module import GRN, Block
 
 __all__ = [
     'GRN',
-    'GRN_EPS',
     'KEPT',
     'NORM_EPS',
     'Block',
     'BlockWeights',
     'fold_weights',
+    'relative_norm',
 ]

@@ -1,5 +1,7 @@
 """GRN by rows, with its gradient."""
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -8,15 +10,31 @@ from convnext_backbone.backbone.block.block_weights import BlockWeights
 GRN_EPS = 1e-6
 
 
+def relative_norm(norm: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:
+    """Divide the norm of each channel by the mean norm (V2, equation 2).
+
+    Args:
+        norm: L2 norm of each channel over the positions.
+        dim: The dimension of the channels.
+
+    Returns:
+        The relative norms, and the mean that they were divided by, which has size 1 in
+        ``dim`` and includes :data:`GRN_EPS`.
+    """
+    mean = norm.mean(dim, keepdim=True) + GRN_EPS
+    return norm / mean, mean
+
+
 def sample_norm(activations: list[Tensor]) -> Tensor:
     """L2 norm over the positions of a sample, in fp32 or wider: (4C,)."""
     wide = torch.promote_types(activations[0].dtype, torch.float32)
     # Not vector_norm, whose sums over rows take eight times as long on a CPU.
-    return sum(a.to(wide).square().sum(0) for a in activations).sqrt()
+    squares = (a.to(wide).square().sum(0) for a in activations)
+    return functools.reduce(torch.add, squares).sqrt()
 
 
 class Grn:
-    """Global response normalisation of one sample (see ``convnext.GRN``), by rows.
+    """Global response normalisation of one sample (see ``module.GRN``), by rows.
 
     Args:
         norm: The sample's L2 norm of each hidden channel over the positions, (4C,).
@@ -24,10 +42,10 @@ class Grn:
     """
 
     def __init__(self, norm: Tensor, weights: BlockWeights) -> None:
+        assert weights.grn_gamma is not None and weights.grn_beta is not None
         self.norm = norm  # (4C,)
-        self.mean = self.norm.mean() + GRN_EPS
         self.gamma, self.beta = weights.grn_gamma.flatten(), weights.grn_beta.flatten()
-        self.relative = self.norm / self.mean
+        self.relative, self.mean = relative_norm(norm)
         self.scale = 1 + self.gamma * self.relative
 
     def apply(self, active: Tensor) -> Tensor:
@@ -53,6 +71,7 @@ class Grn:
             factor: What multiplies the second linear's output, (C,).
             sums: Receives the gradients.
         """
+        assert sums.grn_gamma is not None and sums.grn_beta is not None
         weight2 = weights.weight2.to(product.dtype)
         sums.weight2.addcmul_(product, self.scale)
         sums.weight2.addr_(bias, self.beta.to(product.dtype))

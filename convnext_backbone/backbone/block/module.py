@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from convnext_backbone.backbone.block.block_weights import BlockWeights
 from convnext_backbone.backbone.block.function import NORM_EPS, residual_block
-from convnext_backbone.backbone.block.grn import GRN_EPS
+from convnext_backbone.backbone.block.grn import relative_norm
 
 
 class GRN(nn.Module):
@@ -31,8 +31,8 @@ class GRN(nn.Module):
         g = torch.linalg.vector_norm(
             x, dim=(1, 2), keepdim=True, dtype=torch.promote_types(x.dtype, torch.float)
         )  # (N, 1, 1, C)
-        n = g / (g.mean(dim=-1, keepdim=True) + GRN_EPS)
-        scale = (1 + self.gamma * n).to(x.dtype)
+        relative, _ = relative_norm(g)
+        scale = (1 + self.gamma * relative).to(x.dtype)
         return torch.addcmul(self.beta.to(x.dtype), x, scale)
 
 
@@ -129,6 +129,7 @@ class Block(nn.Module):
     def weights(self) -> BlockWeights:
         """The parameters as the block function takes them."""
         grn = self.grn
+        assert self.dwconv.bias is not None
         return BlockWeights(
             self.dwconv.weight,
             self.dwconv.bias,

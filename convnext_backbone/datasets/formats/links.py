@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from convnext_backbone.datasets.formats.layout import IMAGE_SUFFIXES
-from convnext_backbone.datasets.records import Fault, Source
+from convnext_backbone.datasets.records import Fault, Level, Source
 from convnext_backbone.foundation.files import LOOPS, find_broken_links
 
 # A broken link to such a file is told where the file is read.
@@ -27,7 +27,7 @@ def link_faults(source: Source) -> list[Fault]:
                 message = f'{reason}: remove it'
                 fault = Fault('warning', 'link-loop', str(link), message)
             else:
-                level = 'error' if link.parent in used else 'warning'
+                level: Level = 'error' if link.parent in used else 'warning'
                 message = f'{reason}: restore what it led to, or remove it'
                 fault = Fault(level, 'broken-link', str(link), message)
             faults.setdefault(link, fault)
@@ -43,8 +43,8 @@ def _folders(source: Source) -> tuple[set[Path], list[Path]]:
     files = {item.image for item in source.items}
     files |= {i.annotation for i in source.items if isinstance(i.annotation, Path)}
     root = source.root if source.root.is_dir() else None
-    used = {root} - {None}
-    outside = set()
+    used = set() if root is None else {root}
+    outside: set[Path] = set()
     for folder in {file.parent for file in files}:
         if root is None or not folder.is_relative_to(root):
             outside.add(folder)
@@ -53,4 +53,4 @@ def _folders(source: Source) -> tuple[set[Path], list[Path]]:
             used.add(folder)
             folder = folder.parent
     tops = [p for p in outside if not outside.intersection(p.parents)]
-    return used | outside, [*([root] if root else []), *sorted(tops)]
+    return used | outside, [*([] if root is None else [root]), *sorted(tops)]

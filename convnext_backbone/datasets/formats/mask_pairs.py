@@ -1,6 +1,6 @@
 """Finds the mask of each image, by name, in two folders."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -58,7 +58,10 @@ def divide(images: Path, masks: Path) -> Iterator[Folders]:
         here = of_images.get(split, [images / split]) if of_images else [images]
         there = of_masks.get(split, [masks / split]) if of_masks else [masks]
         for one, other in _couples(here, there):
-            yield Folders(split, one or images / other.name, other or masks / one.name)
+            found = one or other
+            assert found is not None  # at most one of them is missing
+            name = found.name
+            yield Folders(split, one or images / name, other or masks / name)
     if not of_images and not of_masks:
         yield Folders('', images, masks)
 
@@ -82,9 +85,10 @@ def _couples(
     rest_masks = [path for path in masks if path.name not in shared]
     masks_named = {path.name: path for path in masks}
     yield from ((p, masks_named[p.name]) for p in images if p.name in shared)
-    yield from product(rest_images, rest_masks or masks or [None])
+    missing: Sequence[Path | None] = [None]
+    yield from product(rest_images, rest_masks or masks or missing)
     if not rest_images:
-        yield from product(images or [None], rest_masks)
+        yield from product(images or missing, rest_masks)
 
 
 def unread_images(images: Path) -> list[Fault]:
@@ -111,7 +115,7 @@ def unread_images(images: Path) -> list[Fault]:
     return [Fault('error', 'unread-folder', str(path), message) for path in unread]
 
 
-def pair(folders: Iterable[Folders]) -> tuple[list[Item], list[Fault]]:
+def pair(folders: Iterable[Folders]) -> tuple[list[Item[Path]], list[Fault]]:
     """Pair the images with their masks, in folders of the same names below.
 
     Returns:
@@ -124,7 +128,7 @@ def pair(folders: Iterable[Folders]) -> tuple[list[Item], list[Fault]]:
     faults = [
         fault for _, more in (*images.values(), *masks.values()) for fault in more
     ]
-    items: dict[Path, Item] = {}
+    items: dict[Path, Item[Path]] = {}
     owners: dict[Path, Path] = {}  # mask -> image
     single: dict[Path, Folders] = {}
     for here in folders:
@@ -164,7 +168,7 @@ def _mask_of(stem: str, masks: dict[str, Path], images: dict[str, Path]) -> Path
     return None
 
 
-def _two_masks(item: Item, mask: Path) -> Fault:
+def _two_masks(item: Item[Path], mask: Path) -> Fault:
     message = f'has two masks, {item.annotation} and {mask}: remove the wrong one'
     return Fault('error', 'duplicate-mask', str(item.image), message)
 

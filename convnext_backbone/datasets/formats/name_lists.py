@@ -50,11 +50,11 @@ def read_lists(
         for name in found:
             other = split_of.setdefault(name, split)
             if other != split:
-                file = str(folder / f'{split}.txt')
+                place = str(folder / f'{split}.txt')
                 message = (
                     f'{name} is in {other}.txt and in {split}.txt: remove it from one'
                 )
-                faults.append(Fault('error', 'in-two-splits', file, message, name))
+                faults.append(Fault('error', 'in-two-splits', place, message, name))
     return split_of, faults
 
 
@@ -82,7 +82,7 @@ def _read(
         readings = list(_readings(line, images, flags))
         known = next((names[name] for name in readings if name in names), None)
         if known is None:  # a bare name, if it is clear which image it means
-            bare = next((name for name in readings if name in by_last), None)
+            bare = next((name for name in readings if name in by_last), readings[0])
             candidates = sorted(by_last.get(bare, ()))
             if len(candidates) > 1:
                 shown = ' or '.join(candidates)
@@ -108,11 +108,9 @@ def _readings(line: str, images: Path, flags: bool) -> Iterator[str]:
     if quoted:
         yield from _forms(re.sub(r'\\(["\\])', r'\1', quoted[1]), images)
     yield from _forms(line, images)
-    if flags:
-        yield from _forms(FLAGGED.fullmatch(line)[1], images)
-    paired = PAIRED.fullmatch(line)
-    if paired:
-        yield from _forms(paired[1], images)
+    for more in (FLAGGED.fullmatch(line) if flags else None, PAIRED.fullmatch(line)):
+        if more:
+            yield from _forms(more[1], images)
 
 
 def _forms(name: str, images: Path) -> Iterator[str]:

@@ -19,6 +19,7 @@ from convnext_backbone.datasets.formats.name_lists import (
     read_lists,
 )
 from convnext_backbone.datasets.formats.per_image import (
+    Detected,
     images_by_stem,
     missing_image,
     no_annotation,
@@ -32,7 +33,7 @@ CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 FILENAME = re.compile('<filename>([^<]+)</filename>')
 
 
-def find(root: Path) -> Source | None:
+def find(root: Path) -> Source[Path | None] | None:
     """Recognise a data set in VOC's format.
 
     Annotations/ and JPEGImages/, with the splits of ImageSets/Main; or xml files beside
@@ -40,8 +41,8 @@ def find(root: Path) -> Source | None:
     """
     if not root.is_dir():
         return None
-    items: list[Item] = []
-    splits: list[str] = []
+    items: list[Item[Path | None]] = []
+    splits: list[str] = []  # may repeat, and '' is none
     folders, faults = _folders(root)
     for split, annotations, images in folders:
         found, more = _items(split, annotations, images)
@@ -55,14 +56,13 @@ def find(root: Path) -> Source | None:
         splits = [split for split in SPLITS if split in split_of.values()]
     if not items and not faults:
         return None
-    splits = tuple(dict.fromkeys(filter(None, splits)))
-    return Source(
-        'voc', 'det', root, items, None, read_item, faults=faults, splits=splits
-    )
+    source = Source('voc', 'det', root, items, None, read_item, faults=faults)
+    source.splits = tuple(dict.fromkeys(filter(None, splits)))
+    return source
 
 
 def read_item(
-    item: Item, width: int, height: int
+    item: Item[Path | None], width: int, height: int
 ) -> tuple[list[Instance], list[Fault]]:
     """Read an image's xml: boxes, and polygons where it has them (CVAT, Roboflow).
 
@@ -112,7 +112,7 @@ def _number(size: Element, tag: str) -> int:
     return int(float(size.findtext(tag) or 0))
 
 
-def _read(pascal_voc, node: Element, size: tuple[int, int]):
+def _read(pascal_voc, node: Element, size: tuple[int, int]) -> Detected:
     box = {key: float(node.findtext(f'bndbox/{key}') or 'nan') for key in CORNERS}
     if box['xmax'] < box['xmin'] or box['ymax'] < box['ymin']:  # supervision swaps them
         raise UserError(f'its box has a negative size: {box}')
@@ -161,9 +161,11 @@ def _holds_xml(folder: Path) -> bool:
 
 def _items(
     split: str, annotations: Path, images: Path
-) -> tuple[list[Item], list[Fault]]:
+) -> tuple[list[Item[Path | None]], list[Fault]]:
     found, faults = images_by_stem(images) if images.is_dir() else ({}, [])
-    items = {stem: Item(path, None, split) for stem, path in found.items()}
+    items: dict[str, Item[Path | None]] = {
+        stem: Item(path, None, split) for stem, path in found.items()
+    }
     for file in list_files(annotations, '.xml'):
         place = file.relative_to(annotations)
         stem = place.with_suffix('').as_posix()
@@ -187,8 +189,8 @@ def _stated_name(file: Path) -> str:
 
 
 def _divide(
-    items: list[Item], root: Path
-) -> tuple[dict[str, str], list[Item], list[Fault]]:
+    items: list[Item[Path | None]], root: Path
+) -> tuple[dict[str, str], list[Item[Path | None]], list[Fault]]:
     """Divide the images as the lists in ImageSets/Main do.
 
     Returns:

@@ -37,7 +37,7 @@ def find_folders(root: Path) -> tuple[Path, Path] | None:
     return images, masks
 
 
-def find(root: Path) -> Source | None:
+def find(root: Path) -> Source[Path] | None:
     """Recognise a data set in VOC's layout.
 
     The lists in ImageSets/Segmentation tell which images are annotated, and the splits;
@@ -54,7 +54,9 @@ def find(root: Path) -> Source | None:
     return mask_source('voc-masks', root, items, legend, faults + more)
 
 
-def _items(root: Path, images: Path, masks: Path) -> tuple[list[Item], list[Fault]]:
+def _items(
+    root: Path, images: Path, masks: Path
+) -> tuple[list[Item[Path]], list[Fault]]:
     """Return the images with masks; and the images and masks with no other half."""
     image_of, faults = images_by_stem(images)
     mask_of, more = masks_by_stem(masks)
@@ -112,7 +114,7 @@ def _by_last_part(names: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _legend(root: Path, items: list[Item]) -> tuple[Legend, list[Fault]]:
+def _legend(root: Path, items: list[Item[Path]]) -> tuple[Legend, list[Fault]]:
     class_file = find_class_file(root)
     if class_file is not None:
         entries = read_class_file(class_file)

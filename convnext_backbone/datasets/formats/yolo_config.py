@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from convnext_backbone.datasets.formats.layout import folder_named, list_files
-from convnext_backbone.datasets.records import Fault
+from convnext_backbone.datasets.records import Fault, Level
 from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.foundation.files import as_written, broken_link, list_folder
 
@@ -71,29 +71,30 @@ def stated_folders(file: Path, config: dict | None) -> tuple[list[Part], list[Fa
                     f'{key} is {place}, which {what}: correct the path, or remove the '
                     f'line'
                 )
-                level = 'warning' if split == 'test' else 'error'
+                level: Level = 'warning' if split == 'test' else 'error'
                 faults.append(Fault(level, 'missing-folder', str(file), message, key))
             elif found[0].is_dir():
                 parts.append(Part(split, found[0], labels_of(found[0], root)))
             else:
-                images, more = _listed(found[0], base)
+                listed, more = _listed(found[0], base)
                 folder = found[0].parent
-                parts.append(Part(split, folder, folder, images))
+                parts.append(Part(split, folder, folder, listed))
                 faults += more
     return parts, faults
 
 
 def _listed(file: Path, base: Path) -> tuple[tuple[Path, ...], list[Fault]]:
     """Return the images that a text file lists, and faults of those not there."""
-    images, faults = {}, []
+    images: dict[Path, None] = {}  # ordered, each image once
+    faults = []
     lines = file.read_text(encoding='utf-8-sig', errors='replace').splitlines()
     for number, line in enumerate(lines, start=1):
         name = line.strip()
         if not name:
             continue
-        tried = (file.parent / name, base / name)
+        tried = [file.parent / name, base / name]
         if name.startswith('./') and tried[0].is_file():  # it is meant from the list
-            tried = tried[:1]
+            tried.pop()
         found = list(dict.fromkeys(as_written(p) for p in tried if p.is_file()))
         id = f'line {number}'
         if not found:

@@ -15,13 +15,13 @@ STYLE = {
 
 
 class Expression(str):
-    """Text that goes into a config as code, not as a string."""
+    """Code that is written into a config as it is, without quotes."""
 
     __slots__ = ()
 
 
 def to_code(value: object) -> str:
-    """Write a value as an expression: mappings as ``dict(...)`` where keys allow it."""
+    """Write a value as an expression, a mapping as ``dict(...)`` if its keys allow."""
     if isinstance(value, Expression):
         return str(value)
     if isinstance(value, Mapping):
@@ -44,5 +44,5 @@ def assignments(values: Mapping[str, object]) -> str:
 
 
 def format_code(text: str) -> str:
-    """Lay out a config's text."""
+    """Format the code of a config."""
     return FormatCode(text, style_config=STYLE)[0]

@@ -1,4 +1,4 @@
-"""What the config of a fine-tuning is made of."""
+"""Everything that the config of a fine-tuning is written from."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +13,16 @@ from convnext_backbone.tasks.initial_weights import InitialWeights
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a config states.
+    """Everything that a config is written from.
 
     Attributes:
-        base_name: What ``_base_`` says.
-        base: That config, read.
+        base_name: The value of ``_base_``.
+        base: The config of that name.
         data: The converted data set.
         recipe: How to train.
         weights: What it starts from; None: random weights.
         work_dir: Output folder.
-        command: What the user typed.
+        command: The command that the user typed.
     """
 
     base_name: str
@@ -35,11 +35,11 @@ class Plan:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names in label order."""
+        """The names of the classes in label order."""
         return tuple(self.data.numbers['classes'])
 
     def flip(self) -> dict:
-        """Return the base's flips: it knows whether its images have an up and down."""
+        """Return the flips of the base, which depend on what its images show."""
         dataset = self.base.train_dataloader.dataset
         while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), dict):
             dataset = dataset['dataset']
@@ -49,7 +49,14 @@ class Plan:
         return dict(type='RandomFlip', prob=0.5)
 
     def loaders(self, train: list, test: list, train_set: dict, val_set: dict) -> dict:
-        """Return what a config states of pipelines and data sets, its scale first."""
+        """Return the variables of pipelines and data loaders, in their order.
+
+        Args:
+            train: Training pipeline.
+            test: Test pipeline.
+            train_set: Training data set.
+            val_set: Validation data set, which is the test data set too.
+        """
         batch = self.base.train_dataloader.batch_size
         return {
             'image_scale': self.recipe.scale,

@@ -1,20 +1,20 @@
-"""Decides how to train on a data set: pure functions of the base and of its numbers."""
+"""Decides how to train on a data set, from the base config and the data's numbers."""
 
 import math
 from dataclasses import dataclass
 
 from mmengine.config import Config
 
-# Images that a training sees in all, and the bounds of its epochs: enough for the
-# few images of a small data set to be seen often, as often as in a common schedule
-# for the many of a large one.
+# The number of images that a training sees, counting repetitions, and the bounds of its
+# epochs. The images of a small data set are seen often, those of a large one as often
+# as in common schedules.
 SEEN = {'det': 4000, 'seg': 8400}
 EPOCHS = {'det': (12, 72), 'seg': (40, 160)}
 VALIDATIONS = 10
-PATIENCE = 5  # validations without progress: half of them
-TINY, SMALL = 100, 1000  # training images
+PATIENCE = 5  # validations without progress before training stops early
+TINY, SMALL = 100, 1000  # upper bounds of the training images
 MAX_SCALE = {'det': (1333, 800), 'seg': (2048, 1024)}  # long and short side, pixels
-EMA_SPAN = 20  # the average reaches back over one part in so many of the training
+EMA_SPAN = 20  # the moving average covers this fraction of the training: 1/20
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,18 @@ class Recipe:
 
     Attributes:
         masks: Whether instance masks are trained.
-        steps: Iterations an epoch.
-        epochs: Length of the training in epochs; None where it counts iterations.
-        iters: Its length in iterations.
-        val_interval: Epochs, or iterations, between two validations.
+        steps: Number of iterations in an epoch.
+        epochs: Length of the training in epochs; None if it counts iterations.
+        iters: Length of the training in iterations.
+        val_interval: Number of epochs, or iterations, between two validations.
         scale: Long and short side that images are fitted into, pixels.
-        ratio_range: Least and greatest factor of the scale jitter.
-        crop: Whether a part of the image is cut out after the jitter.
-        photometric: Whether colours are varied.
-        frozen_stages: Stages that keep the pretrained weights; -1: none.
-        ema_momentum: Weight of the newest model in the moving average.
-        small_anchors: Whether anchors are to be half as large as the base's.
+        ratio_range: Smallest and largest factor of the scale jitter.
+        crop: Whether images are cropped after the scale jitter.
+        photometric: Whether the colours are augmented.
+        frozen_stages: As the backbone's: the stem and so many stages keep their
+            pretrained weights; -1 freezes nothing.
+        ema_momentum: Weight of the newest model in the moving average of the weights.
+        small_anchors: Whether the anchors are half as large as those of the base.
     """
 
     masks: bool
@@ -50,7 +51,7 @@ class Recipe:
     small_anchors: bool
 
     def __str__(self) -> str:
-        """Tell in a few words what was chosen."""
+        """Return the recipe in a few words."""
         length = f'{self.epochs} epochs of {self.steps} iterations'
         if self.epochs is None:
             length = f'{self.iters} iterations ({self.iters / self.steps:.0f} epochs)'
@@ -80,8 +81,8 @@ def decide(
         base: The config to fine-tune.
         numbers: Statistics of the data set: see :mod:`convnext_backbone.datasets`.
         pretrained: Whether training starts from trained weights.
-        processes: How many train, each with the base's batch.
-        epochs: Length that the user wants.
+        processes: Number of processes, each with the base's batch size.
+        epochs: Length of the training that the user asked for, in epochs.
         iters: The same in iterations.
     """
     task = numbers['task']
@@ -89,14 +90,15 @@ def decide(
     images = train['images'] - (train['empty'] if task == 'det' else 0)
     steps = math.ceil(images / (base.train_dataloader.batch_size * processes))
     by_epoch = 'max_epochs' in base.train_cfg
-    if epochs is None and iters is None:
-        low, high = EPOCHS[task]
-        epochs = min(high, max(low, round(SEEN[task] / images)))
-    if by_epoch and iters is not None:
-        epochs = math.ceil(iters / steps)
-    if iters is None or by_epoch:
+    if iters is None:
+        if epochs is None:
+            low, high = EPOCHS[task]
+            epochs = min(high, max(low, round(SEEN[task] / images)))
         iters = epochs * steps
-    length = epochs if by_epoch else iters
+    elif by_epoch:
+        epochs = math.ceil(iters / steps)
+        iters = epochs * steps
+    length = epochs if by_epoch and epochs is not None else iters
     small_anchors = False
     if task == 'det':
         areas = numbers['areas']
@@ -123,14 +125,19 @@ def learns_masks(base: Config) -> bool:
 
 
 def _jitter(task: str, images: int) -> tuple[float, float]:
-    """Return the scale jitter: the more often an image is seen, the wider."""
+    """Return the range of the scale jitter, wider if there are few images."""
     if images < TINY or task == 'seg':
         return (0.5, 2.0)
     return (0.75, 1.33) if images < SMALL else (0.8, 1.25)
 
 
 def fit(image_size: dict, largest: tuple[int, int]) -> tuple[int, int]:
-    """Return the long and short side of a data set's typical image, within limits."""
+    """Return the long and short side of the median image, reduced to limits.
+
+    Args:
+        image_size: Statistics of ``width`` and ``height``: minimum, quartiles, maximum.
+        largest: The limits of the long and of the short side, pixels.
+    """
     sides = sorted((image_size['width'][2], image_size['height'][2]), reverse=True)
     factors = (limit / side for limit, side in zip(largest, sides, strict=True))
     factor = min(1.0, *factors)

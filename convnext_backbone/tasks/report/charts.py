@@ -1,19 +1,25 @@
-"""Charts as SVG that lies in the page and takes its colours and fonts from it."""
+"""Charts as SVG inside the page, with the page's colours and fonts."""
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-SIZE = 380, 246  # pixels of the page at which the text has its full size
-MARKED = 30  # a line with no more points shows them
-# Colours that the page's style sheet defines; the values only stand in for them.
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
+SIZE = 380, 246  # pixels
+MARKED = 30  # lines of at most so many points show them
+# Colours of the page's style sheet. These values are placeholders, which are replaced
+# by the names of the style sheet's variables.
 COLOURS = {
     'c1': '#0072b2',
     'c2': '#d55e00',
@@ -29,7 +35,7 @@ COLOURS = {
 }
 SERIES = [name for name in COLOURS if name.startswith('c')]
 DASHES = [(), (5, 2), (1.5, 1.5)]
-STYLE = {
+STYLE: 'dict[RcKeyType, Any]' = {
     'svg.fonttype': 'none',
     'svg.hashsalt': 'report',
     'text.parse_math': False,
@@ -57,18 +63,18 @@ STYLE = {
 
 @dataclass(frozen=True)
 class Series:
-    """A line; without a colour it gets the next one."""
+    """A line of a chart; without a colour it gets the next free one."""
 
     label: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
     colour: str | None = None
     width: float = 1.6
 
 
 @dataclass(frozen=True)
 class Key:
-    """A line of the legend: what it says, and how its line looks."""
+    """An entry of the legend: its text, and the look of its line."""
 
     label: str
     colour: str
@@ -77,7 +83,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Chart:
-    """What the page shows of a chart; the legend is HTML, which wraps."""
+    """A chart for the page; the legend is not in the SVG, because HTML can wrap it."""
 
     title: str
     svg: Markup
@@ -95,64 +101,75 @@ def line_chart(
     unit_square: bool = False,
     best: tuple[float, float] | None = None,
 ) -> Chart:
-    """Draw lines.
+    """Draw a chart of lines.
 
     Args:
-        title: Of the chart; unique in the page.
+        title: The title, unique in the page.
         series: The lines, drawn in this order. Those of the colour 'faint' are not in
             the legend.
-        xlabel: Below the x axis.
-        ylabel: Beside the y axis.
+        xlabel: The label of the x axis.
+        ylabel: The label of the y axis.
         note: A line of text for the page.
-        unit_square: Whether both axes go from 0 to 1, not to what there is.
+        unit_square: Whether both axes go from 0 to 1. By default they fit the lines.
         best: A point to mark.
     """
-    keys, free = [], 0
     with rc_context(STYLE):
-        figure = Figure([side / 72 for side in SIZE], layout='constrained')
+        width, height = SIZE
+        figure = Figure((width / 72, height / 72), layout='constrained')
         axes = figure.add_subplot()
-        for line in series:
-            colour, dash = line.colour, ()
-            if colour is None:
-                colour = SERIES[free % len(SERIES)]
-                dash = DASHES[free // len(SERIES) % len(DASHES)]
-                free += 1
-            marked = len(line.x) <= MARKED
-            axes.plot(
-                line.x,
-                line.y,
-                color=COLOURS[colour],
-                linewidth=line.width,
-                linestyle=(0, dash) if dash else '-',
-                marker='o' if marked else None,
-                markersize=2.6,
-            )
-            if colour != 'faint':
-                keys.append(Key(line.label, colour, ' '.join(map(str, dash))))
+        keys = _draw_lines(axes, series)
         if best is not None:
             axes.plot(*best, 'o', markersize=9, mfc='none', mec=COLOURS['ink'], mew=1.2)
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
-        axes.tick_params(axis='x', length=3)
-        if unit_square:
-            axes.set_xlim(0, 1)
-            axes.set_ylim(0, 1.02)
-        else:
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-            axes.margins(x=0.02)
-            values = [v for s in series for v in s.y if np.isfinite(v)]
-            if values and min(values) >= 0 < max(values):
-                axes.set_ylim(0, 1.08 * max(values))
-        axes.yaxis.set_major_locator(MaxNLocator(5))
-        plain: Callable = FuncFormatter(lambda value, _: f'{value:g}')
-        axes.xaxis.set_major_formatter(plain)
-        axes.yaxis.set_major_formatter(plain)
+        _set_scales(axes, series, unit_square)
         svg = _inline(figure, title)
     return Chart(title, svg, tuple(keys) if len(keys) > 1 else (), note)
 
 
+def _draw_lines(axes: Axes, series: Sequence[Series]) -> list[Key]:
+    """Draw the lines, and return the entries of the legend."""
+    keys, free = [], 0
+    for line in series:
+        colour = line.colour
+        dash: tuple[float, ...] = ()
+        if colour is None:
+            colour = SERIES[free % len(SERIES)]
+            dash = DASHES[free // len(SERIES) % len(DASHES)]
+            free += 1
+        axes.plot(
+            line.x,
+            line.y,
+            color=COLOURS[colour],
+            linewidth=line.width,
+            linestyle=(0, dash) if dash else '-',
+            marker='o' if len(line.x) <= MARKED else None,
+            markersize=2.6,
+        )
+        if colour != 'faint':
+            keys.append(Key(line.label, colour, ' '.join(map(str, dash))))
+    return keys
+
+
+def _set_scales(axes: Axes, series: Sequence[Series], unit_square: bool) -> None:
+    """Set the limits and the ticks of both axes."""
+    axes.tick_params(axis='x', length=3)
+    if unit_square:
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.02)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.margins(x=0.02)
+        values = [v for s in series for v in s.y if np.isfinite(v)]
+        if values and min(values) >= 0 < max(values):
+            axes.set_ylim(0, 1.08 * max(values))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+
+
 def _inline(figure: Figure, title: str) -> Markup:
-    """Turn a figure into an SVG element that does not collide with others."""
+    """Turn a figure into an SVG element whose ids are unique in the page."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(('Date', 'Creator', 'Format', 'Type'))
     figure.savefig(buffer, format='svg', transparent=True, metadata=nothing)
@@ -164,7 +181,8 @@ def _inline(figure: Figure, title: str) -> Markup:
     text = text.replace('url(#', f'url(#{prefix}')
     for name, value in COLOURS.items():
         text = text.replace(value, f'var(--{name})')
-    box = re.search(r'viewBox="[^"]+"', text)[0]
+    box = re.search(r'viewBox="[^"]+"', text)
+    assert box is not None, 'matplotlib writes the size of every figure'
     label = Markup.escape(title)
-    head = f'<svg class="chart" {box} role="img" aria-label="{label}">'
+    head = f'<svg class="chart" {box[0]} role="img" aria-label="{label}">'
     return Markup(head + text[text.index('>') + 1 :])

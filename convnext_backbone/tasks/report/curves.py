@@ -1,5 +1,6 @@
-"""The charts of a training and of its evaluation."""
+"""Chooses the numbers of a training and its evaluation that are drawn as charts."""
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +10,7 @@ from convnext_backbone.tasks.report.charts import Chart, Series, line_chart
 from convnext_backbone.tasks.report.findings import Curve, Findings
 from convnext_backbone.tasks.report.history import History, metric_names
 
-MOST_LINES = 7  # in a chart: as many as there are colours
+MOST_LINES = 7  # in a chart, one for each colour
 SIZES = ('_s', '_m', '_l')  # COCO's AP by the size of objects
 STEP = 'iteration'
 
@@ -19,7 +20,7 @@ def training_charts(history: History, percent: float) -> list[Chart]:
 
     Args:
         history: The training.
-        percent: What a logged metric is multiplied with to be in percent.
+        percent: The factor that turns a logged metric into percent.
     """
     lines = history.train
     charts = []
@@ -29,7 +30,7 @@ def training_charts(history: History, percent: float) -> list[Chart]:
         charts.append(line_chart('Loss', total, STEP, 'loss'))
     parts = _means(lines, (n for n in _names(lines) if 'loss' in n and n != 'loss'))
     if len(parts) > 1:
-        shown = sorted(parts, key=parts.get, reverse=True)[:MOST_LINES]
+        shown = sorted(parts, key=lambda name: parts[name], reverse=True)[:MOST_LINES]
         more = len(parts) - len(shown)
         note = f'The {len(shown)} largest of {len(parts)} parts.' if more else ''
         shown_lines = _series(lines, shown)
@@ -49,7 +50,7 @@ def timing_charts(history: History) -> list[Chart]:
     charts = []
     times = _series(lines, ['time', 'data_time'])
     if times:
-        names = {'time': 'iteration', 'data_time': 'of it, waiting for data'}
+        names = {'time': 'iteration', 'data_time': 'of it waiting for data'}
         times = [Series(names[line.label], line.x, line.y) for line in times]
         charts.append(line_chart('Time of an iteration', times, STEP, 'seconds'))
     if memory := _series(lines, ['memory']):
@@ -58,7 +59,7 @@ def timing_charts(history: History) -> list[Chart]:
 
 
 def precision_charts(findings: Findings) -> list[Chart]:
-    """Draw precision over recall, by class and by IoU threshold."""
+    """Draw precision by recall, for each class and for some IoU thresholds."""
     if not findings.class_curves:
         return []
     curves = sorted(findings.class_curves, key=lambda c: -c.precision.mean())
@@ -76,10 +77,12 @@ def precision_charts(findings: Findings) -> list[Chart]:
         ]
         for group in (named, findings.iou_curves)
     )
-    axes = dict(xlabel='recall', ylabel='precision', unit_square=True)
+    draw = functools.partial(
+        line_chart, xlabel='recall', ylabel='precision', unit_square=True
+    )
     return [
-        line_chart('By class, IoU 0.50', [*faint, *lines], note=note, **axes),
-        line_chart('All classes, by IoU threshold', by_iou, **axes),
+        draw('By class, IoU 0.50', [*faint, *lines], note=note),
+        draw('All classes, by IoU threshold', by_iou),
     ]
 
 
@@ -94,11 +97,12 @@ def main_metric(history: History) -> str | None:
 
 
 def _metric_chart(history: History, percent: float) -> Chart:
+    """Draw the metrics of the evaluations during the training, the main one first."""
     names = [n for n in metric_names(history.val) if not n.endswith(SIZES)]
     means = _means(history.val, names)
     names = [n for n in names if means.get(n, -1) >= 0]
     main = main_metric(history)
-    names.sort(key=lambda name: name != main)  # stable: the others as they were
+    names.sort(key=lambda name: name != main)  # keeps the order of the others
     lines = [
         Series(s.label.rpartition('/')[2], s.x, np.multiply(s.y, percent))
         for s in _series(history.val, names[:MOST_LINES])
@@ -113,7 +117,7 @@ def _metric_chart(history: History, percent: float) -> Chart:
 
 
 def _reached(curve: Curve) -> np.ndarray:
-    """Return the precision without the zeros beyond the first one."""
+    """Return the precision up to its first zero, and NaN behind it."""
     zeros = np.flatnonzero(curve.precision == 0)
     precision = curve.precision.copy()
     precision[zeros[1:]] = np.nan
@@ -121,10 +125,12 @@ def _reached(curve: Curve) -> np.ndarray:
 
 
 def _names(lines: Iterable[dict]) -> list[str]:
+    """Return the names of all values in lines of the log."""
     return list(dict.fromkeys(name for line in lines for name in line))
 
 
 def _means(lines: Sequence[dict], names: Iterable[str]) -> dict[str, float]:
+    """Return the means of the values that have a finite one."""
     means = {}
     for name in names:
         values = [line[name] for line in lines if name in line]
@@ -135,6 +141,7 @@ def _means(lines: Sequence[dict], names: Iterable[str]) -> dict[str, float]:
 
 
 def _series(lines: Sequence[dict], names: Iterable[str]) -> list[Series]:
+    """Return a line of the chart for each name that was logged, by step."""
     result = []
     for name in names:
         having = [line for line in lines if line.get(name) is not None]

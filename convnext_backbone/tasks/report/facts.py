@@ -1,4 +1,4 @@
-"""What a training was made of: model, data, schedule, commands, environment."""
+"""The facts about a training: model, data, schedule, commands, environment."""
 
 import importlib.metadata
 import os
@@ -16,9 +16,10 @@ import convnext_backbone
 from convnext_backbone.backbone.init_cfg import init_configs
 from convnext_backbone.config.parts import iter_datasets
 from convnext_backbone.inspect_config.fake_models import meta_model
+from convnext_backbone.openmmlab.data_errors import data_errors_told
 from convnext_backbone.tasks.report.history import History
 
-PACKAGES = {  # the forks go before the originals, whose import names they have
+PACKAGES = {  # a fork has the import name of the original, and precedes it here
     'torch': ('torch',),
     'torchvision': ('torchvision',),
     'mmengine': ('onedl-mmengine', 'mmengine'),
@@ -32,11 +33,11 @@ Facts = list[tuple[str, str]]
 
 
 def model_name(cfg: Config) -> str:
-    """Return the model and its backbone in a few words."""
+    """Name the model and its backbone, such as ``MaskRCNN, ConvNeXt tiny``."""
     backbone = cfg.model.get('backbone') or {}
     kind = backbone.get('type', '').rpartition('.')[2]
     size = backbone.get('arch', backbone.get('depth', ''))
-    # Types of another scope have its name before them.
+    # A type of another registry has the name of its scope before it.
     whole = cfg.model.get('type', 'model').rpartition('.')[2]
     if 'decode_head' in cfg.model:
         head = cfg.model.decode_head
@@ -52,7 +53,7 @@ def data_name(cfg: Config) -> str:
     for dataset in iter_datasets(cfg.get('train_dataloader')):
         root = dataset.get('data_root') or cfg.get('data_root')
         for prefix in (dataset.get('data_prefix') or {}).values():
-            if Path(prefix).is_absolute():  # the images are not where the rest is
+            if Path(prefix).is_absolute():  # the images are elsewhere
                 root = prefix
                 break
         if root:
@@ -67,14 +68,16 @@ def parameters(cfg: Config) -> int:
 
 
 def train_images(cfg: Config) -> int | None:
-    """Count the images of the training data, None if it is not here any more."""
+    """Count the images of the training data; None for none.
+
+    Raises:
+        UserError: The data cannot be read; it may have been moved since the training.
+    """
     total = 0
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         for dataset in iter_datasets(cfg.get('train_dataloader')):
-            try:
+            with data_errors_told('reading the training data'):
                 total += len(DATASETS.build(dataset))
-            except OSError:
-                return None
     return total or None
 
 
@@ -83,7 +86,7 @@ def setup_facts(cfg: Config, first: Config) -> Facts:
 
     Args:
         cfg: The resolved config of the last run.
-        first: That of the first one, which tells where the weights came from.
+        first: That of the first run, which states the initial weights.
     """
     loader = cfg.get('train_dataloader') or {}
     dataset = next(iter_datasets(loader), {})
@@ -115,7 +118,7 @@ def setup_facts(cfg: Config, first: Config) -> Facts:
 
 
 def environment(history: History) -> Facts:
-    """Describe what this report was made with, and what the training ran on."""
+    """Describe what this report was made with, and the device of the training."""
     facts = [('convnext_backbone', convnext_backbone.__version__)]
     for name, distributions in PACKAGES.items():
         facts += [(name, v) for v in map(_version, distributions) if v][:1]
@@ -128,14 +131,15 @@ def environment(history: History) -> Facts:
         ('Device', device),
         ('Threads', f'{torch.get_num_threads()} of {os.cpu_count()} cores'),
     ]
-    trained = {record.get('device') for record in history.records} - {None}
+    devices = (record.get('device') for record in history.records)
+    trained = {device for device in devices if device is not None}
     if trained:
         facts.append(('Trained on', ', '.join(sorted(trained))))
     return facts
 
 
 def seed(history: History, cfg: Config) -> int | None:
-    """Return the training's random seed, None if it is not known."""
+    """Return the random seed of the training, None if it is not known."""
     for record in history.records:
         if record.get('seed') is not None:
             return record['seed']
@@ -148,18 +152,18 @@ def train_command(history: History) -> str:
         if record.get('command'):
             return portable(shlex.split(record['command']))
     first = history.runs[0].folder / 'vis_data' / 'config.py'
-    return portable(['python', 'tools/train.py', str(first)])
+    return portable(['convnext-backbone', 'train', str(first)])
 
 
 def infer_command(history: History, checkpoint: str | None) -> str:
     """Return the command that predicts with the trained model."""
-    words = ['python', 'tools/infer.py', str(history.config)]
+    words = ['convnext-backbone', 'infer', str(history.config)]
     words += [checkpoint or str(history.work_dir), 'IMAGE_OR_FOLDER']
     return portable([*words, '--out-dir', 'out'])
 
 
 def portable(words: list[str]) -> str:
-    """Join the words of a command for a shell, the home folder as ``$HOME``."""
+    """Join the words of a command for a shell, with ``$HOME`` for the home folder."""
     home = str(Path.home())
     result = []
     for word in words:
@@ -172,12 +176,13 @@ def portable(words: list[str]) -> str:
 
 
 def without_home(text: str) -> str:
-    """Write the user's home folder as ``~``: its path tells the user's name."""
+    """Write the user's home folder as ``~``: its path contains the user's name."""
     home = str(Path.home())
     return text if home == '/' else re.sub(rf'{re.escape(home)}(?=/)', '~', text)
 
 
 def _initial_weights(cfg: Config) -> str:
+    """Name what the training started from."""
     if cfg.get('load_from'):
         return without_home(cfg.load_from)
     backbone = cfg.model.get('backbone') or {}
@@ -186,6 +191,7 @@ def _initial_weights(cfg: Config) -> str:
 
 
 def _types(node: object) -> list[str]:
+    """Return the types of the configs in a list, or of a single one."""
     parts = node if isinstance(node, list | tuple) else [node]
     return [
         part['type'].rpartition('.')[2]
@@ -195,6 +201,7 @@ def _types(node: object) -> list[str]:
 
 
 def _heads(node: dict) -> Iterator[str]:
+    """Yield the types of a model's heads."""
     for key, value in node.items():
         if key.endswith('_head'):
             kinds = _types(value)
@@ -205,6 +212,7 @@ def _heads(node: dict) -> Iterator[str]:
 
 
 def _steps(cfg: Config) -> list[str]:
+    """Return the types of the augmentations in the training pipeline."""
     outer = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     inner = next(iter_datasets(outer), {})
     steps = _types(inner.get('pipeline'))
@@ -213,6 +221,7 @@ def _steps(cfg: Config) -> list[str]:
 
 
 def _plain(value: object) -> str:
+    """Write a value of a config; nothing for None."""
     if isinstance(value, list | tuple):
         return '(' + ', '.join(map(_plain, value)) + ')'
     if isinstance(value, float):
@@ -221,10 +230,12 @@ def _plain(value: object) -> str:
 
 
 def _plural(number: int | None, unit: str) -> str:
+    """Write a number with its unit; nothing for None."""
     return '' if number is None else f'{number} {unit}{"s" if number > 1 else ""}'
 
 
 def _version(distribution: str) -> str | None:
+    """Return the version of a package, None if it is not installed."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

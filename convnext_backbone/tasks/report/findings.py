@@ -1,10 +1,13 @@
-"""What an evaluation found, in the form in which the page shows it."""
+"""The results of an evaluation, in the form in which the page shows them."""
 
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import numpy as np
 
-EXAMPLES = 4  # best and worst images, each
+ItemT = TypeVar('ItemT')  # what is scored, see Extremes
+
+EXAMPLES = 4  # the number of best and of worst images
 MISTAKES = 5
 MATRIX_CLASSES = 30
 
@@ -25,7 +28,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One kind of mistake, and how large it is beside the largest kind."""
+    """One kind of mistake, and its size relative to that of the largest kind."""
 
     text: str
     detail: str
@@ -39,13 +42,13 @@ class Matrix:
     counts: np.ndarray
     rows: tuple[str, ...]
     columns: tuple[str, ...]
-    shares: np.ndarray  # of their row; where the truth is nothing, of their column
-    omitted: int = 0  # classes that are not shown
+    shares: np.ndarray  # of the row; in the background's row, of the column
+    omitted: int = 0  # number of classes that are not shown
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Precision over recall, both from 0 to 1."""
+    """Precision by recall, both from 0 to 1."""
 
     label: str
     recall: np.ndarray
@@ -54,7 +57,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Findings:
-    """The results of one evaluation; metrics are in percent, NaN where undefined."""
+    """The results of one evaluation; metrics are in percent, or NaN if undefined."""
 
     metrics: dict[str, float]  # the main one first
     explanation: str  # of the main metric
@@ -71,32 +74,37 @@ class Findings:
     iou_curves: list[Curve] = field(default_factory=list)
 
 
-class Extremes:
-    """Keeps the best and the worst few of many scored items, and nothing else.
+class Extremes(Generic[ItemT]):
+    """Keeps the few best and the few worst of many scored items.
 
-    Of equal scores, the item with more in it is the better of good ones and the worse
-    of bad ones: it tells more.
+    Of two items with the same score, the one with the larger weight is more extreme: it
+    counts as better above a score of 0.5, and as worse below.
+
+    Args:
+        count: How many of each are kept.
     """
 
     def __init__(self, count: int = EXAMPLES) -> None:
         self.count = count
-        self.kept: list[tuple] = []  # worst first
+        self.kept: list[tuple[tuple[float, float], ItemT]] = []  # worst first
 
-    def add(self, score: float, weight: float, item: object) -> None:
-        """Add an item with a score from 0 to 1 and how much there is in it."""
+    def add(self, score: float, weight: float, item: ItemT) -> None:
+        """Add an item with a score from 0 to 1 and a weight."""
         self.kept.append(((score, (score - 0.5) * weight), item))
         self.kept.sort(key=lambda pair: pair[0])
         del self.kept[self.count : -self.count]
 
-    def best_and_worst(self) -> tuple[list, list]:
-        """Return both lists, most extreme first, with no item in both."""
+    def best_and_worst(
+        self,
+    ) -> tuple[list[tuple[float, ItemT]], list[tuple[float, ItemT]]]:
+        """Return both lists of (score, item), most extreme first, without overlap."""
         items = [(key[0], item) for key, item in self.kept]
         half = min(self.count, len(items) // 2)
         return items[half:][::-1][: self.count], items[:half]
 
 
 def sort_rows(rows: list[tuple], column: int) -> list[tuple]:
-    """Sort rows of a table by a column, the largest first and NaN last."""
+    """Sort the rows of a table by a column, the largest first and NaN last."""
     return sorted(rows, key=lambda row: -np.nan_to_num(row[column], nan=-1.0))
 
 
@@ -106,7 +114,7 @@ def shrink(counts: np.ndarray, classes: tuple[str, ...], *ends: str) -> Matrix:
     Args:
         counts: (C, C), or (C + 1, C + 1) with the background last.
         classes: C names.
-        ends: What to call the background's row and column, if there are.
+        ends: The names of the background's row and column, if there are.
     """
     number = len(classes)
     mistakes = counts.astype(np.int64, copy=True)

@@ -1,4 +1,4 @@
-"""Writes the report: gathers what is known of a training and fills the page."""
+"""Writes the report: collects what is known about a training and fills the page."""
 
 import math
 import os
@@ -13,22 +13,24 @@ from mmengine.logging import MMLogger
 
 from convnext_backbone import checkpoints
 from convnext_backbone.config.checks import check_config
+from convnext_backbone.config.loading import read_config
 from convnext_backbone.config.parts import dataset_classes, iter_datasets
-from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.errors import UserError, os_errors_told
+from convnext_backbone.openmmlab.compat import mmengine_globals_restored
 from convnext_backbone.results.drawing import default_palette
 from convnext_backbone.tasks.report import curves, facts
 from convnext_backbone.tasks.report.charts import Chart
-from convnext_backbone.tasks.report.evaluation import evaluate, own_instances
+from convnext_backbone.tasks.report.collect_findings import collect_findings
 from convnext_backbone.tasks.report.findings import Findings
 from convnext_backbone.tasks.report.history import History, read_history
 
 NAME = 'report.html'
-LEGEND_CLASSES = 12  # more colours cannot be told apart, the pictures have names
+LEGEND_CLASSES = 12  # more colours could not be distinguished
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An evaluation: of which checkpoint, what it found, how long it took."""
+    """An evaluation: its checkpoint, findings, seconds, and the data's ``metainfo``."""
 
     checkpoint: checkpoints.CheckpointRef
     findings: Findings
@@ -39,33 +41,34 @@ class Evaluated:
 def write_report(work_dir: str | Path, checkpoint: str | None = None) -> Path:
     """Evaluate a training and write ``report.html`` into its work dir.
 
-    What cannot be had, such as the evaluation where there is no checkpoint yet, is left
+    What is missing, such as the evaluation as long as there is no checkpoint, is left
     out, and the page says so.
 
     Args:
         work_dir: The work dir of a training.
-        checkpoint: The checkpoint to evaluate; None takes the best, or else the last.
+        checkpoint: The checkpoint to evaluate. None takes the best, or else the last.
 
     Returns:
-        The file.
+        The path of the page.
 
     Raises:
-        UserError: The folder is no work dir of a training, or the checkpoint cannot
-            be had or does not fit.
+        UserError: The folder is not the work dir of a training, a file in it cannot be
+            read or written, or the checkpoint cannot be fetched or does not fit.
     """
-    history = read_history(work_dir)
-    with own_instances():
-        cfg = Config.fromfile(history.config)
-        context = _context(history, cfg, checkpoint)
+    with mmengine_globals_restored():
+        history = read_history(work_dir)
+        cfg = read_config(str(history.config))
+        page = render(_context(history, cfg, checkpoint))
     path = history.work_dir / NAME
     partial = path.with_name(path.name + '.part')
-    partial.write_text(render(context), encoding='utf-8')
-    partial.replace(path)
+    with os_errors_told(f'writing {path}'):
+        partial.write_text(page, encoding='utf-8')
+        partial.replace(path)
     return path
 
 
 def render(context: dict) -> str:
-    """Fill the page."""
+    """Fill the page's template with the values of a context."""
     environment = Environment(
         loader=PackageLoader('convnext_backbone.tasks.report', '.'),
         autoescape=True,
@@ -80,23 +83,23 @@ def render(context: dict) -> str:
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """Write a number; '-' for one that is undefined."""
+    """Write a number, or '-' if it is undefined."""
     undefined = value is None or not math.isfinite(value)
     return '-' if undefined else f'{value:.{digits}f}'
 
 
 def count(value: int | None) -> str:
-    """Write a count with its thousands apart; '-' for one that is not known."""
+    """Write a count with spaces between its thousands, or '-' if it is unknown."""
     return '-' if value is None else f'{value:,}'.replace(',', '\u202f')
 
 
 def breakable(name: str) -> Markup:
-    """Let a file name break behind its underscores."""
+    """Allow a line break behind each underscore of a name."""
     return Markup('_<wbr>').join(name.split('_'))
 
 
 def duration(seconds: float | None) -> str:
-    """Write a time in its two largest units."""
+    """Write a duration in its two largest units."""
     if seconds is None:
         return '-'
     if seconds < 60:
@@ -111,7 +114,7 @@ def duration(seconds: float | None) -> str:
 
 
 def _context(history: History, cfg: Config, checkpoint: str | None) -> dict:
-    first = Config.fromfile(history.runs[0].folder / 'vis_data' / 'config.py')
+    first = read_config(str(history.runs[0].folder / 'vis_data' / 'config.py'))
     percent = 100 if cfg.get('default_scope') == 'mmdet' else 1
     missing: list[str] = []
     if not history.train:
@@ -121,7 +124,7 @@ def _context(history: History, cfg: Config, checkpoint: str | None) -> dict:
     if not history.is_finished:
         missing.append('The last run did not come to its end, or is still running.')
     evaluated = _evaluate(history, cfg, checkpoint, missing)
-    findings = evaluated and evaluated.findings
+    findings = evaluated.findings if evaluated else None
     classes = _classes(cfg, evaluated)
     palette = (evaluated.metainfo.get('palette') if evaluated else None) or (
         default_palette(len(classes))
@@ -138,7 +141,7 @@ def _context(history: History, cfg: Config, checkpoint: str | None) -> dict:
         'model': facts.model_name(cfg),
         'parameters': facts.parameters(cfg),
         'data': facts.data_name(cfg),
-        'train_images': facts.train_images(cfg),
+        'train_images': _train_images(cfg, missing),
         'classes': classes,
         'legend': list(zip(classes, palette, strict=False))
         if 1 < len(classes) <= LEGEND_CLASSES
@@ -166,15 +169,15 @@ def _context(history: History, cfg: Config, checkpoint: str | None) -> dict:
 def _evaluate(
     history: History, cfg: Config, checkpoint: str | None, missing: list[str]
 ) -> Evaluated | None:
-    """Evaluate; where that cannot be, add the reason to ``missing``."""
+    """Evaluate, or add to ``missing`` why that is not possible."""
     if checkpoint is None:
         try:
-            checkpoint = checkpoints.pick_file(history.work_dir)
+            reference = checkpoints.pick_file(history.work_dir)
         except UserError:
             missing.append('Not evaluated: the work dir holds no checkpoint yet.')
             return None
     else:
-        checkpoint = checkpoints.pick_file(checkpoint)
+        reference = checkpoints.pick_file(checkpoint)
     if not cfg.get('val_dataloader'):
         missing.append('Not evaluated: the config has no validation data.')
         return None
@@ -187,10 +190,21 @@ def _evaluate(
             f'The report has no evaluation: {error}'
         )
         return None
-    return Evaluated(checkpoint, *evaluate(cfg, checkpoint))
+    return Evaluated(reference, *collect_findings(cfg, reference))
+
+
+def _train_images(cfg: Config, missing: list[str]) -> int | None:
+    """Count the training images, or add to ``missing`` why that is not possible."""
+    try:
+        return facts.train_images(cfg)
+    except UserError as error:
+        reason = facts.without_home(str(error))
+        missing.append(f'The training images are not counted: {reason}')
+        return None
 
 
 def _classes(cfg: Config, evaluated: Evaluated | None) -> tuple[str, ...]:
+    """Return the names of the classes, as far as they are known."""
     if evaluated:
         return tuple(evaluated.metainfo['classes'])
     for dataset in iter_datasets(cfg.get('train_dataloader')):
@@ -201,16 +215,18 @@ def _classes(cfg: Config, evaluated: Evaluated | None) -> tuple[str, ...]:
 def _headline(
     history: History, findings: Findings | None, percent: float
 ) -> dict[str, str | float] | None:
-    """Return the main metric: of this evaluation, or else the best that was logged."""
+    """Return the main metric of the evaluation, or else the best that was logged."""
     if findings:
         name, value = next(iter(findings.metrics.items()))
         return {'name': name, 'value': value, 'explanation': findings.explanation}
-    name = curves.main_metric(history)
-    values = [line[name] for line in history.val if line.get(name) is not None]
+    main = curves.main_metric(history)
+    if main is None:
+        return None
+    values = [line[main] for line in history.val if line.get(main) is not None]
     if not values:
         return None
     explanation = 'the best that was logged during training, in percent'
-    short = name.rpartition('/')[2]
+    short = main.rpartition('/')[2]
     return {'name': short, 'value': percent * max(values), 'explanation': explanation}
 
 
@@ -219,6 +235,7 @@ def _precision_charts(findings: Findings | None) -> list[Chart]:
 
 
 def _started(history: History) -> str:
+    """Return when the training was started, nothing if that was not recorded."""
     for record in history.records:
         if record.get('started'):
             return record['started'].replace('T', ' ')[:16]
@@ -226,7 +243,11 @@ def _started(history: History) -> str:
 
 
 def _speed(history: History, cfg: Config) -> dict[str, float] | None:
-    """Return seconds and images per second of an iteration, the median of the log."""
+    """Return medians over the logged iterations.
+
+    They are ``seconds`` of an iteration, ``images`` a second in each process, and the
+    share of the time that is spent ``waiting`` for data.
+    """
     times = sorted(line['time'] for line in history.train if line.get('time'))
     if not times:
         return None

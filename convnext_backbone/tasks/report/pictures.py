@@ -1,4 +1,4 @@
-"""Pictures of the page: images drawn on, as JPEGs inside of the HTML."""
+"""The pictures of the page, which are JPEGs inside the HTML."""
 
 import base64
 
@@ -6,13 +6,22 @@ import cv2
 import mmcv
 import numpy as np
 
+from convnext_backbone.foundation.errors import UserError, os_errors_told
+
 SIDE = 560  # pixels of the longer side of every picture
 QUALITY = 82
 
 
 def load(path: str) -> np.ndarray:
-    """Read an image, BGR, scaled to the size of the page's pictures."""
-    image = mmcv.imread(path)
+    """Read an image, BGR, scaled to the size of the page's pictures.
+
+    Raises:
+        UserError: The image cannot be read.
+    """
+    with os_errors_told('reading an image for the report'):
+        image = mmcv.imread(path)
+    if image is None:
+        raise UserError(f'image {path} cannot be read: it is damaged, or not an image')
     height, width = image.shape[:2]
     factor = SIDE / max(height, width)
     size = max(1, round(width * factor)), max(1, round(height * factor))

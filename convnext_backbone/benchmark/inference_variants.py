@@ -1,7 +1,4 @@
-"""Ways to run our backbone when nothing is trained, to compare with the peers' own.
-
-A new way is a row of :data:`VARIANTS`.
-"""
+"""The ways to run our backbone for inference, each an entry of :data:`VARIANTS`."""
 
 import functools
 import importlib.util
@@ -12,8 +9,8 @@ import torch
 from torch import Tensor
 
 from convnext_backbone.backbone.convnext import ConvNeXt
-from convnext_backbone.benchmark.check import TOLERANCE, check_maps
 from convnext_backbone.benchmark.engines import Engine
+from convnext_backbone.benchmark.equivalence import TOLERANCE, check_maps
 from convnext_backbone.export.backends import PACKAGES
 
 Run = Callable[[Tensor], Sequence[Tensor]]
@@ -24,10 +21,12 @@ class Variant:
     """A way to run the backbone.
 
     Attributes:
-        make: From the backbone in eval mode and example images to what runs it.
-        tolerance: Greatest difference of the maps, relative to their greatest value.
-        packages: What must be installed.
-        takes: Tells whether it can run on such images.
+        make: Takes the backbone in eval mode and example images, and returns the
+            function that runs it.
+        tolerance: Largest difference of the feature maps, relative to their largest
+            value.
+        packages: The packages that must be installed.
+        takes: Tells whether it can run on given images.
     """
 
     make: Callable[[ConvNeXt, Tensor], Run]
@@ -36,7 +35,7 @@ class Variant:
     takes: Callable[[Tensor], bool] = lambda images: True
 
 
-INT8_TOLERANCE = 0.5  # finds a wrong output, not what eight bits lose
+INT8_TOLERANCE = 0.5  # a larger difference is a wrong output, not a loss of int8
 
 
 def _engine(kind: str, int8: bool = False) -> Variant:
@@ -60,26 +59,26 @@ VARIANTS: dict[str, Variant] = {
 def make_variants(
     model: ConvNeXt, images: Tensor, variants: Mapping[str, Variant] | None = None
 ) -> dict[str, Run]:
-    """Make every variant that can be had for these images, and compare its maps.
+    """Make all variants that can run on these images, and compare their feature maps.
 
     Args:
-        model: Ours.
+        model: Our backbone.
         images: (N, 3, H, W).
-        variants: Those to make; all by default.
+        variants: The variants to make. By default all.
 
     Returns:
-        What runs the backbone, by the variant's name.
+        The functions that run the backbone, by the names of the variants.
 
     Raises:
-        UserError: A variant computes something else.
+        UserError: A variant does not compute what the backbone does.
     """
     model.eval()
     runs = {}
     with torch.no_grad():
         expected = model(images)
         for name, variant in (VARIANTS if variants is None else variants).items():
-            there = all(map(importlib.util.find_spec, variant.packages))
-            if not (there and variant.takes(images)):
+            installed = all(map(importlib.util.find_spec, variant.packages))
+            if not (installed and variant.takes(images)):
                 continue
             run = variant.make(model, images)
             check_maps(name, run(images), expected, variant.tolerance)

@@ -1,4 +1,4 @@
-"""What is timed: a forward pass, a training step."""
+"""The steps that are timed: inference, and a training step of the backbone."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -6,9 +6,9 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from convnext_backbone.benchmark.kept_samples import Masks
 from convnext_backbone.benchmark.machine import synchronize
 from convnext_backbone.benchmark.peers import Contestant
+from convnext_backbone.benchmark.shared_drop_path import KeptSamples
 
 
 class Inference:
@@ -19,7 +19,7 @@ class Inference:
         self.images = images
 
     def __call__(self, seed: int) -> dict[str, float]:
-        """Run it and tell the seconds."""
+        """Run it and return the seconds."""
         device = str(self.images.device)
         if isinstance(self.module, torch.nn.Module):
             self.module.eval()
@@ -34,28 +34,31 @@ class Inference:
 class TrainingStep:
     """A forward pass in training mode, and a backward pass from given gradients.
 
-    The gradients of the maps are the same random numbers for everyone and every step,
-    in the layout of the maps: the layers after a backbone hand back what they got.
+    The gradients of the feature maps are the same random numbers for all contestants
+    and steps. They have the memory layout of the maps, as a detector's neck would
+    return them.
     """
 
-    def __init__(self, contestant: Contestant, masks: Masks, images: Tensor) -> None:
+    def __init__(
+        self, contestant: Contestant, kept_samples: KeptSamples, images: Tensor
+    ) -> None:
         self.contestant = contestant
-        self.masks = masks
+        self.kept_samples = kept_samples
         self.images = images
         self.gradients: list[Tensor] = []
 
     def __call__(self, seed: int) -> dict[str, float]:
-        """Run it and tell the seconds of the forward pass, and of both."""
+        """Run it and return the seconds of the forward pass, and of both passes."""
         device = str(self.images.device)
         module = self.contestant.module.train()
         module.zero_grad(set_to_none=True)
-        self.contestant.seed(seed, self.masks, len(self.images))
+        self.contestant.seed(seed, self.kept_samples, len(self.images))
         synchronize(device)
         start = perf_counter()
         outs = module(self.images)
         synchronize(device)
         middle = perf_counter()
-        if not self.gradients:  # the first step warms up
+        if not self.gradients:  # the first step is not measured
             self.gradients = [_gradient(out) for out in outs]
         torch.autograd.backward(outs, self.gradients)
         synchronize(device)

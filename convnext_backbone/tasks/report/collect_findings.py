@@ -1,23 +1,25 @@
-"""Evaluates a training on its validation data, and leaves no trace of having run."""
+"""Runs a trained model on its validation data, and collects the findings."""
 
-import logging
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from mmengine.config import Config
-from mmengine.utils import ManagerMixin
 
 from convnext_backbone import checkpoints
+from convnext_backbone.openmmlab.compat import mmengine_globals_restored
+from convnext_backbone.openmmlab.data_errors import data_errors_told
 from convnext_backbone.openmmlab.runner import TestRunner
-from convnext_backbone.tasks.report.detection import DetectionFindings
+from convnext_backbone.tasks.report.detection_findings import DetectionFindings
 from convnext_backbone.tasks.report.findings import Findings
-from convnext_backbone.tasks.report.segmentation import SegmentationFindings
+from convnext_backbone.tasks.report.segmentation_findings import SegmentationFindings
 
 
-def evaluate(cfg: Config, checkpoint: str) -> tuple[Findings, float, dict]:
+def collect_findings(
+    cfg: Config, checkpoint: checkpoints.Source
+) -> tuple[Findings, float, dict]:
     """Evaluate a checkpoint on the validation data of a config.
+
+    The run leaves no files, and none of mmengine's global state.
 
     Args:
         cfg: A resolved config; it is not changed.
@@ -28,9 +30,10 @@ def evaluate(cfg: Config, checkpoint: str) -> tuple[Findings, float, dict]:
         ``metainfo``.
 
     Raises:
-        UserError: The checkpoint cannot be had, or does not fit.
+        UserError: The checkpoint cannot be fetched or does not fit, or a file of the
+            validation data cannot be read.
     """
-    checkpoints.fetch(checkpoint)  # a missing one is told before all else
+    checkpoints.fetch(checkpoint)  # fails before anything is built
     cfg = cfg.copy()
     cfg.load_from, cfg.resume, cfg.launcher = None, False, 'none'
     cfg.test_dataloader = cfg.val_dataloader
@@ -38,25 +41,28 @@ def evaluate(cfg: Config, checkpoint: str) -> tuple[Findings, float, dict]:
     val_cfg = cfg.get('val_cfg') or {}
     cfg.test_cfg = dict(type='TestLoop', fp16=val_cfg.get('fp16', False))
     cfg.experiment_name = 'report'
-    cfg.visualizer = None  # its backends would make this a run of the training's
-    # mmengine's long reports would go to a log that is gone at the end.
+    # The config's visualizer may log to a service, as another run of the training.
+    cfg.visualizer = None
+    # mmengine would write its long reports to a log file that is deleted at the end.
     cfg.log_level = 'WARNING'
-    with tempfile.TemporaryDirectory() as folder, own_instances():
+    with tempfile.TemporaryDirectory() as folder, mmengine_globals_restored():
         cfg.work_dir = folder
-        runner = TestRunner.from_cfg(cfg)
+        with data_errors_told('evaluating on the validation data'):
+            runner = TestRunner.from_cfg(cfg)
+            dataset = runner.test_dataloader.dataset
         for part in (runner.logger, *runner.logger.handlers):
             part.setLevel('INFO')
         checkpoints.load(runner.model, checkpoint, strict=True)
         begin = time.perf_counter()
-        runner.test()
+        with data_errors_told('evaluating on the validation data'):
+            runner.test()
         seconds = time.perf_counter() - begin
-        metainfo = runner.test_dataloader.dataset.metainfo
         (metric,) = runner.test_evaluator.metrics
-    return metric.findings, seconds, metainfo
+    return metric.findings, seconds, dataset.metainfo
 
 
 def metric_config(cfg: Config) -> dict:
-    """Return the config of the metric that gathers the findings."""
+    """Return the config of the metric that collects the findings."""
     given = cfg.get('val_evaluator') or []
     given = given if isinstance(given, list | tuple) else [given]
     if cfg.get('default_scope') == 'mmseg':
@@ -69,29 +75,3 @@ def metric_config(cfg: Config) -> dict:
             config['ann_file'] = metric['ann_file']
             config['backend_args'] = metric.get('backend_args')
     return config
-
-
-@contextmanager
-def own_instances() -> Iterator[None]:
-    """Take mmengine's global instances back to what they were before the block.
-
-    They are loggers, message hubs, visualizers and default scopes.
-    """
-    before = {kind: kind._instance_dict.copy() for kind in _managers()}
-    try:
-        yield
-    finally:
-        for kind in _managers():
-            for name, instance in kind._instance_dict.items():
-                if isinstance(instance, logging.Logger) and name not in before[kind]:
-                    for handler in instance.handlers:
-                        handler.close()
-            kind._instance_dict.clear()
-            kind._instance_dict.update(before.get(kind, {}))
-
-
-def _managers() -> list[type[ManagerMixin]]:
-    kinds: list[type[ManagerMixin]] = [ManagerMixin]
-    for kind in kinds:
-        kinds += kind.__subclasses__()
-    return kinds

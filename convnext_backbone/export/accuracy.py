@@ -1,4 +1,4 @@
-"""Metrics of a model, and of the same model with an exported part in it."""
+"""AP or mIoU of a model, and of the same model with an exported part in it."""
 
 import copy
 from collections.abc import Callable
@@ -6,33 +6,41 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor, nn
 
 from convnext_backbone import checkpoints
 from convnext_backbone.config.parts import iter_datasets
-from convnext_backbone.export.exported import ExportedModel
-from convnext_backbone.export.graph import ImageModel
+from convnext_backbone.export.exported_model import ExportedModel
+from convnext_backbone.export.image_model import ImageModel
 from convnext_backbone.export.images import pad, padded
+from convnext_backbone.openmmlab.data_errors import data_errors_told
 from convnext_backbone.openmmlab.runner import TestRunner
 
 
 def evaluate(
-    cfg: Config, checkpoint: str, exported: ExportedModel, limit: int | None = None
+    cfg: Config,
+    checkpoint: checkpoints.Source,
+    exported: ExportedModel,
+    limit: int | None = None,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Evaluate a checkpoint on the test data, without and with an exported part.
 
     Args:
         cfg: What :func:`~convnext_backbone.config.loading.load_config` returned; it is
-            left as it is.
+            not changed.
         checkpoint: The trained model.
-        exported: Takes the place of ``extract_feat`` or ``encode_decode``; its sizes
-            are dynamic.
-        limit: Number of images, the first of each data set; all by default.
+        exported: Replaces ``extract_feat`` or ``encode_decode``; its input size is
+            dynamic.
+        limit: Number of images, the first of each data set. By default all.
 
     Returns:
         The metrics with that part in PyTorch, and those with the exported part. Both
-        get images whose sides are padded to multiples of 32.
+        get images that are padded to multiples of 32.
+
+    Raises:
+        UserError: A file of the test data cannot be read.
     """
     cfg = cfg.copy()
     cfg.load_from, cfg.resume, cfg.launcher = None, False, 'none'
@@ -40,29 +48,30 @@ def evaluate(
         limit_images(cfg, limit)
     with TemporaryDirectory() as folder:
         cfg.work_dir = folder
-        # mmengine keeps one logger and visualizer of a name for the whole process.
+        # mmengine keeps loggers and visualizers by name for the whole process.
         cfg.visualizer, cfg.experiment_name = None, Path(folder).name
         runner = TestRunner.from_cfg(cfg)
         checkpoints.load(runner.model, checkpoint, strict=True)
         if limit is not None:
-            _expect_only(runner)
+            _leave_out_missing_images(runner)
         use_exported(runner.model, ImageModel(copy.deepcopy(runner.model)))
-        before = runner.test()
-        use_exported(runner.model, exported)
-        after = runner.test()
+        with data_errors_told('evaluating on the test data'):
+            before = runner.test()
+            use_exported(runner.model, exported)
+            after = runner.test()
     return before, after
 
 
 def limit_images(cfg: Config, limit: int) -> None:
-    """Leave the first ``limit`` images in each data set of a config's test."""
+    """Reduce each test data set of a config to its first ``limit`` images."""
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     for dataset in iter_datasets(cfg.test_dataloader):
         if limit < len(DATASETS.build({**dataset, 'pipeline': []})):
             dataset['indices'] = limit
 
 
-def _expect_only(runner: TestRunner) -> None:
-    """Keep COCO's metric from counting the images left out as missed."""
+def _leave_out_missing_images(runner: TestRunner) -> None:
+    """Keep COCO's metric from counting the objects of images that are not evaluated."""
     dataset = runner.test_loop.dataloader.dataset
     for metric in runner.test_evaluator.metrics:
         if hasattr(metric, 'img_ids'):
@@ -71,13 +80,14 @@ def _expect_only(runner: TestRunner) -> None:
 
 
 def use_exported(
-    model: nn.Module, exported: Callable[[Tensor], tuple[Tensor, ...]]
+    model: BaseModel, exported: Callable[[Tensor], tuple[Tensor, ...]]
 ) -> None:
-    """Have a detector or segmentor compute its features or logits by ``exported``.
+    """Make a detector or segmentor compute its features or logits by ``exported``.
 
     Args:
-        model: The model.
-        exported: An :class:`ExportedModel`, or an :class:`ImageModel` of another.
+        model: The model; it is changed in place.
+        exported: An :class:`ExportedModel`, or an :class:`ImageModel` of another
+            model.
     """
     device = next(model.parameters()).device
     image_model = ImageModel(model).to(device)

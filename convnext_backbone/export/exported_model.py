@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from convnext_backbone.foundation.errors import UserError
 
 
 class ExportedModel:
-    """A model that ``tools/export.py`` wrote, run on the CPU by its own engine.
+    """A file of ``convnext-backbone export``, run on the CPU by its inference engine.
 
     .. code-block:: python
 
@@ -19,42 +20,52 @@ class ExportedModel:
         model = ExportedModel('model.onnx')  # or model.xml
         outputs = model(images)  # float32 (N, C, H, W), raw: 0..255
 
-    Numbers are those of fp32 on every machine: OpenVINO would compute in bf16 where
-    the processor can.
+    It computes in fp32 on every machine; by itself, OpenVINO would use bf16 where the
+    processor supports it.
 
     Args:
-        path: The ``.onnx``, or the ``.xml`` beside its ``.bin``.
-        threads: To compute with; as many as PyTorch's by default.
+        path: The ``.onnx`` file, or the ``.xml`` file beside its ``.bin``.
+        threads: Number of threads, by default as many as PyTorch uses.
 
     Attributes:
-        notes: What the file says of itself: ``task``, ``input``, ``channels``,
+        notes: What the file states of itself: ``task``, ``input``, ``channels``,
             ``outputs`` and more.
 
     Raises:
-        UserError: There is no such file, it is of another kind, or the package that
-            runs it is not installed.
+        UserError: There is no such file, it is damaged or of another kind, or the
+            package that runs it is not installed.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         kind = kind_of(str(path))
         if not Path(path).is_file():
-            raise UserError(f'{path} does not exist: give what tools/export.py wrote')
+            raise UserError(
+                f'{path} does not exist: give a file that convnext-backbone export '
+                f'wrote'
+            )
         require(kind)
         engine = _OnnxRuntime if kind == 'onnx' else _OpenVINO
-        self._engine = engine(str(path), threads or torch.get_num_threads())
+        try:
+            self._engine = engine(str(path), threads or torch.get_num_threads())
+        except Exception as error:  # the engines' own errors have no common base
+            reason = str(error).strip().partition('\n')[0]
+            raise UserError(
+                f'{path} cannot be read as a model of format {kind}: {reason}; export '
+                f'the model again'
+            ) from error
         self.notes: dict[str, str] = self._engine.notes
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Compute the outputs of images.
+        """Run the model on raw images.
 
         Args:
             images: (N, C, H, W), values 0..255, channels in the order that
-                ``notes['channels']`` says. H and W are those of the file, or multiples
-                of 32 where its sizes are dynamic.
+                ``notes['channels']`` states. H and W are those of the file, or
+                multiples of 32 if its size is dynamic.
 
         Returns:
-            Logits (N, K, H, W), or the maps of the neck; float32, on the device of
-            ``images``.
+            Logits (N, K, H, W), or the feature maps of the neck; float32, on the
+            device of ``images``.
         """
         array = images.detach().float().cpu().contiguous().numpy()
         return tuple(
@@ -63,13 +74,15 @@ class ExportedModel:
 
 
 class _OnnxRuntime:
+    """An ONNX file in ONNX Runtime."""
+
     def __init__(self, path: str, threads: int) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        # Idle threads would take the cores from what runs next.
+        # Threads that spin while idle would take the cores from what runs next.
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         self.session = onnxruntime.InferenceSession(
             path, options, providers=['CPUExecutionProvider']
@@ -77,11 +90,13 @@ class _OnnxRuntime:
         self.name = self.session.get_inputs()[0].name
         self.notes = dict(self.session.get_modelmeta().custom_metadata_map)
 
-    def run(self, array) -> list:
+    def run(self, array: np.ndarray) -> list[np.ndarray]:
         return self.session.run(None, {self.name: array})
 
 
 class _OpenVINO:
+    """An OpenVINO file in its CPU plugin."""
+
     def __init__(self, path: str, threads: int) -> None:
         core = openvino_core()
         model = core.read_model(path)
@@ -96,6 +111,6 @@ class _OpenVINO:
         }
         self.request = core.compile_model(model, 'CPU', options).create_infer_request()
 
-    def run(self, array) -> list:
+    def run(self, array: np.ndarray) -> list[np.ndarray]:
         results = self.request.infer([array], share_inputs=True, share_outputs=False)
         return list(results.values())

@@ -1,6 +1,7 @@
-"""The archs that can be compared: sizes of both versions, and the rates they train at.
+"""The architectures that can be compared, and the drop path rates of their detectors.
 
-A name is that of a size, ``tiny``, for V1, and with ``_v2``, ``tiny_v2``, for V2.
+Their names are the sizes, such as ``tiny``, for V1, and end in ``_v2``, such as
+``tiny_v2``, for V2.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,8 @@ from convnext_backbone.backbone.archs import ARCHS as SIZES
 from convnext_backbone.foundation.errors import UserError
 
 V2 = '_v2'
-# Drop path of the detectors: as published for V1 tiny to xlarge, and elsewhere that of
-# this project's configs, or of the nearest size.
+# Drop path rates of detectors: as published for V1 tiny to xlarge; the others are those
+# of this project's configs, or of the nearest size.
 DETECTION_RATES = {
     'atto': 0.1,
     'femto': 0.1,
@@ -38,10 +39,15 @@ DETECTION_RATES = {
 
 @dataclass(frozen=True)
 class Arch:
-    """A model to compare.
+    """An architecture to compare.
 
-    ``size`` is the name that peers know it by, and ``drop_path`` the rate of the
-    last block in a training of a detector.
+    Attributes:
+        name: The size, and the version if it is V2.
+        size: The size alone, which is how the peers name it.
+        depths: Number of blocks in each stage.
+        channels: Number of channels in each stage.
+        use_grn: Whether it is V2, which has GRN and no layer scale.
+        drop_path: Drop path rate of the last block when a detector is trained.
     """
 
     name: str
@@ -53,15 +59,15 @@ class Arch:
 
 
 def find_archs(names: Sequence[str]) -> list[Arch]:
-    """Look up archs by their names.
+    """Look up architectures by their names.
 
     Raises:
-        UserError: A name is unknown; the message lists those that are not.
+        UserError: A name is unknown; the message lists the known ones.
     """
     unknown = [name for name in names if name not in DETECTION_RATES]
     if unknown:
         raise UserError(
-            f'--archs {" ".join(unknown)}: expected names out of '
+            f'--archs {" ".join(unknown)}: expected names from '
             f'{", ".join(DETECTION_RATES)}'
         )
     return [

@@ -1,6 +1,7 @@
-"""What a segmentor gets right and wrong: IoU per class, confusion of pixels."""
+"""The findings about a segmentor: IoU of each class, confused pixels, examples."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -20,12 +21,21 @@ from convnext_backbone.tasks.report.findings import (
 )
 
 
+class Labelled(NamedTuple):
+    """An image with its label maps, and their confusion matrix."""
+
+    path: str
+    truth: np.ndarray  # (H, W)
+    labels: np.ndarray  # (H, W)
+    counts: np.ndarray  # (C, C), pixels by true and predicted label
+
+
 @METRICS.register_module()
 class SegmentationFindings(BaseMetric):
-    """Gathers the findings of a segmentor, which are then its ``findings``.
+    """Collects the findings about a segmentor in its attribute ``findings``.
 
     Args:
-        ignore_index: Label of pixels that do not count.
+        ignore_index: Label of pixels that are not evaluated.
     """
 
     default_prefix = 'report'
@@ -34,11 +44,11 @@ class SegmentationFindings(BaseMetric):
     def __init__(self, ignore_index: int = 255) -> None:
         super().__init__()
         self.ignore_index = ignore_index
-        self.counts: np.ndarray | int = 0
-        self.extremes = Extremes()
+        self.counts: np.ndarray | None = None  # of all pixels, (C, C)
+        self.extremes: Extremes[Labelled] = Extremes()
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Count the pixels of a batch; keep the label maps of few images."""
+        """Count the pixels of a batch; keep the label maps of the best and worst."""
         number = len(self.dataset_meta['classes'])
         for sample in data_samples:
             truth, labels = (
@@ -46,26 +56,29 @@ class SegmentationFindings(BaseMetric):
                 for key in ('gt_sem_seg', 'pred_sem_seg')
             )
             counts = confusion(truth, labels, number, self.ignore_index)
-            self.counts = self.counts + counts
+            self.counts = counts if self.counts is None else self.counts + counts
             present = counts.sum(1) > 0
             self.results.append(sample['img_path'])
             if present.any():
-                item = (sample['img_path'], truth, labels, counts)
+                item = Labelled(sample['img_path'], truth, labels, counts)
                 score = float(iou_and_accuracy(counts)[0][present].mean())
                 self.extremes.add(score, int(present.sum()), item)
 
     def compute_metrics(self, results: list) -> dict:
-        """Set ``findings``; return the means."""
+        """Set ``findings`` and return their metrics."""
         classes = tuple(self.dataset_meta['classes'])
         palette = self.dataset_meta.get('palette')
         folder = common_folder(results) if results else ''
         best, worst = self.extremes.best_and_worst()
+        counts = self.counts
+        if counts is None:  # there was no image
+            counts = np.zeros((len(classes), len(classes)), np.int64)
         self.findings = summarise(
-            self.counts,
+            counts,
             classes,
             len(results),
-            [_draw(*pair, classes, palette, folder) for pair in best],
-            [_draw(*pair, classes, palette, folder) for pair in worst],
+            [_draw(score, item, classes, palette, folder) for score, item in best],
+            [_draw(score, item, classes, palette, folder) for score, item in worst],
         )
         return self.findings.metrics
 
@@ -73,14 +86,14 @@ class SegmentationFindings(BaseMetric):
 def confusion(
     truth: np.ndarray, labels: np.ndarray, classes: int, ignore_index: int = 255
 ) -> np.ndarray:
-    """Count pixels by true label (rows) and predicted one (columns)."""
+    """Count pixels by true label (rows) and predicted label (columns)."""
     counted = (truth != ignore_index) & (truth >= 0) & (truth < classes)
     pairs = truth[counted].astype(np.int64) * classes + labels[counted]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 def iou_and_accuracy(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return both per class, from 0 to 1; NaN for one that is not there."""
+    """Return both for each class, from 0 to 1; NaN for a class that does not occur."""
     right, truth = np.diag(counts).astype(float), counts.sum(1)
     union = truth + counts.sum(0) - right
     with np.errstate(invalid='ignore', divide='ignore'):
@@ -122,7 +135,7 @@ def summarise(
 
 
 def find_mistakes(counts: np.ndarray, classes: Sequence[str]) -> list[Mistake]:
-    """Return the confusions that cost the most pixels, the worst first."""
+    """Return the confusions of the most pixels, the worst first."""
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     mistakes = []
@@ -139,17 +152,19 @@ def find_mistakes(counts: np.ndarray, classes: Sequence[str]) -> list[Mistake]:
 
 
 def _mean(values: np.ndarray) -> float:
+    """Return the mean in percent of the values that are defined."""
     known = values[~np.isnan(values)]
     return 100 * float(known.mean()) if known.size else float('nan')
 
 
 def _draw(
     score: float,
-    item: tuple,
+    item: Labelled,
     classes: tuple[str, ...],
     palette: list | None,
     folder: str,
 ) -> Example:
+    """Draw the ground truth and the prediction of an image with its mean IoU."""
     path, truth, labels, counts = item
     image = pictures.load(path)
     colours = palette or drawing.default_palette(len(classes))
@@ -158,7 +173,7 @@ def _draw(
         for part in (truth, labels)
     ]
     iou, _ = iou_and_accuracy(counts)
-    iou[counts.sum(1) == 0] = np.nan  # what is not in the image
+    iou[counts.sum(1) == 0] = np.nan  # classes that are not in the image
     lowest = int(np.nanargmin(iou))
     note = f'lowest: {classes[lowest]} {100 * iou[lowest]:.1f}'
     return Example(name_below(path, folder), 100 * score, note, *drawn)

@@ -1,35 +1,18 @@
-"""What the config of a fine-tuned detector states of its own."""
+"""The parts of a fine-tuning's config that only detectors have."""
 
 from convnext_backbone.tasks.finetune.config_code import Expression, assignments
 from convnext_backbone.tasks.finetune.plan import Plan
 
 
 def metric(plan: Plan) -> str:
-    """Return what the best checkpoint is chosen by."""
+    """Return the name of the metric by which the best checkpoint is chosen."""
     return 'coco/segm_mAP' if plan.recipe.masks else 'coco/bbox_mAP'
 
 
 def data(plan: Plan) -> str:
-    """Write pipelines, data sets, loaders and metric."""
-    recipe = plan.recipe
-    load = dict(type='LoadAnnotations', with_bbox=True, with_mask=recipe.masks)
-    jitter = dict(
-        type='RandomResize',
-        scale=Expression('image_scale'),
-        ratio_range=recipe.ratio_range,
-        keep_ratio=True,
-    )
-    train: list[dict] = [dict(type='LoadImageFromFile'), load, jitter]
-    if recipe.crop:
-        side = max(recipe.scale)
-        train += [
-            dict(type='RandomCrop', crop_size=(side, side), recompute_bbox=True),
-            dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1)),
-        ]
-    train.append(plan.flip())
-    if recipe.photometric:
-        train.append(dict(type='PhotoMetricDistortion'))
-    train.append(dict(type='PackDetInputs'))
+    """Write pipelines, data sets, data loaders and metric."""
+    masks = plan.recipe.masks
+    load = dict(type='LoadAnnotations', with_bbox=True, with_mask=masks)
     test = [
         dict(type='LoadImageFromFile'),
         dict(type='Resize', scale=Expression('image_scale'), keep_ratio=True),
@@ -61,20 +44,43 @@ def data(plan: Plan) -> str:
     evaluator = dict(
         type='CocoMetric',
         ann_file=Expression("data_root + 'val.json'"),
-        metric=['bbox', 'segm'] if recipe.masks else 'bbox',
+        metric=['bbox', 'segm'] if masks else 'bbox',
     )
     return assignments(
         {
-            **plan.loaders(train, test, train_set, val_set),
+            **plan.loaders(_train_pipeline(plan, load), test, train_set, val_set),
             'val_evaluator': dict(_delete_=True, **evaluator),
             'test_evaluator': Expression('val_evaluator'),
         }
     )
 
 
+def _train_pipeline(plan: Plan, load: dict) -> list[dict]:
+    """Return the training pipeline: images, ``load``, the recipe's augmentations."""
+    recipe = plan.recipe
+    jitter = dict(
+        type='RandomResize',
+        scale=Expression('image_scale'),
+        ratio_range=recipe.ratio_range,
+        keep_ratio=True,
+    )
+    steps: list[dict] = [dict(type='LoadImageFromFile'), load, jitter]
+    if recipe.crop:
+        side = max(recipe.scale)
+        steps += [
+            dict(type='RandomCrop', crop_size=(side, side), recompute_bbox=True),
+            dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1)),
+        ]
+    steps.append(plan.flip())
+    if recipe.photometric:
+        steps.append(dict(type='PhotoMetricDistortion'))
+    return [*steps, dict(type='PackDetInputs')]
+
+
 def model(plan: Plan) -> dict:
-    """Return the model's changes: no masks where there are none, smaller anchors."""
-    base, changes = plan.base.model, {}
+    """Return the changes to the base's model: no mask head, smaller anchors."""
+    base = plan.base.model
+    changes: dict[str, object] = {}
     roi_head = base.get('roi_head') or {}
     if roi_head.get('mask_head') and not plan.recipe.masks:
         if base.type == 'MaskRCNN':

@@ -1,11 +1,13 @@
-"""What is exported: from raw images to logits, or to the maps of the neck."""
+"""The part of a model that is exported: raw images -> logits or feature maps."""
 
 import copy
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from convnext_backbone.export.rewrite import rewrite
+from convnext_backbone.openmmlab.compat import normalises, swaps_channels
 
 
 class ImageModel(nn.Module):
@@ -15,31 +17,32 @@ class ImageModel(nn.Module):
     float32 in 0..255, in the channel order of :attr:`channels`. Normalisation is part
     of it; padding is not, see :attr:`fill`.
 
-    A segmentor gives logits (N, K, H, W), as ``encode_decode`` does; of a detector
-    come the maps of ``extract_feat``, backbone and neck.
+    A segmentor returns logits (N, K, H, W), as ``encode_decode`` does; a detector
+    returns the feature maps of ``extract_feat``, that is of its backbone and neck.
 
     Attributes:
         task: 'segmentor' or 'detector'.
-        channels: 'BGR', 'RGB', or their number where there are not three.
-        fill: (C, 1, 1), the raw value of padding, that the preprocessor's stands for.
+        channels: 'BGR', or the number of channels if it is not 3.
+        fill: (C, 1, 1), the raw value that equals the preprocessor's padding after
+            normalisation.
     """
 
     mean: Tensor
     std: Tensor
     fill: Tensor
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: BaseModel) -> None:
         super().__init__()
         self.model = model
         self.task = 'segmentor' if hasattr(model, 'encode_decode') else 'detector'
         preprocessor = model.data_preprocessor
         count = next(p for p in model.backbone.parameters() if p.dim() == 4).shape[1]
-        self.swaps = count == 3 and preprocessor._channel_conversion
-        normalises = preprocessor._enable_normalize
-        mean = preprocessor.mean.cpu() if normalises else torch.zeros(count, 1, 1)
-        std = preprocessor.std.cpu() if normalises else torch.ones(count, 1, 1)
+        self.swaps = count == 3 and swaps_channels(preprocessor)
+        normalised = normalises(preprocessor)
+        mean = preprocessor.mean.cpu() if normalised else torch.zeros(count, 1, 1)
+        std = preprocessor.std.cpu() if normalised else torch.ones(count, 1, 1)
         pad = getattr(preprocessor, 'pad_val', getattr(preprocessor, 'pad_value', 0))
-        if self.swaps:  # of the input, where normalisation follows the swap
+        if self.swaps:  # in the order of the input; the model normalises after the swap
             mean, std = mean.flip(0), std.flip(0)
         self.register_buffer('mean', mean.expand(count, 1, 1).clone())
         self.register_buffer('std', std.expand(count, 1, 1).clone())
@@ -67,4 +70,6 @@ class ImageModel(nn.Module):
 
     def for_export(self) -> 'ImageModel':
         """Return a copy in the form that inference engines run fastest."""
-        return rewrite(copy.deepcopy(self)).eval()
+        copied = copy.deepcopy(self)
+        rewrite(copied)
+        return copied.eval()

@@ -1,4 +1,4 @@
-"""What the config of a fine-tuned segmentor states of its own."""
+"""The parts of a fine-tuning's config that only segmentors have."""
 
 from convnext_backbone.tasks.finetune.config_code import Expression, assignments
 from convnext_backbone.tasks.finetune.plan import Plan
@@ -25,19 +25,23 @@ tta_pipeline = [
 
 
 def metric(plan: Plan) -> str:
-    """Return what the best checkpoint is chosen by."""
+    """Return the name of the metric by which the best checkpoint is chosen."""
     return 'mIoU'
 
 
 def crop_size(plan: Plan) -> tuple[int, int]:
-    """Return the base's crop (height, width), smaller where images are smaller."""
+    """Return height and width of the base's crop, reduced to the size of the images."""
     size = (plan.base.model.get('data_preprocessor') or {}).get('size') or (512, 512)
     side = max(64, min(plan.recipe.scale) // 32 * 32)
-    return tuple(min(side, length) for length in size)
+    height, width = size
+    return min(side, height), min(side, width)
 
 
 def data(plan: Plan) -> str:
-    """Write pipelines, data sets and loaders; masks are numbered as ADE20K's."""
+    """Write pipelines, data sets and data loaders.
+
+    Masks are numbered as those of ADE20K: 0 is not labelled, 1 is the first class.
+    """
     recipe = plan.recipe
     load = dict(type='LoadAnnotations', reduce_zero_label=True)
     train = [
@@ -79,12 +83,12 @@ def data(plan: Plan) -> str:
 
 
 def model(plan: Plan) -> dict:
-    """Return the model's changes: the size of crops, in training and in the test."""
+    """Return the changes to the base's model: the crop size, in training and test."""
     size = crop_size(plan)
     preprocessor = plan.base.model.get('data_preprocessor') or {}
     if tuple(preprocessor.get('size') or size) == size:
         return {}
-    changes = {'data_preprocessor': dict(size=size)}
+    changes: dict[str, dict] = {'data_preprocessor': dict(size=size)}
     if (plan.base.model.get('test_cfg') or {}).get('mode') == 'slide':
         stride = tuple(side * 2 // 3 for side in size)
         changes['test_cfg'] = dict(crop_size=size, stride=stride)
