@@ -18,7 +18,7 @@ from convnext_backbone.foundation.errors import UserError, os_errors_told
 from convnext_backbone.foundation.home import home_dir
 from convnext_backbone.foundation.json_files import read_json, write_json
 
-VERSION = 1  # of what is written; data of another version is converted again
+VERSION = 2  # of what is written; data of another version is converted again
 SUMMARY = 'dataset.json'  # written last: a folder with it is complete
 
 
@@ -140,9 +140,10 @@ def fingerprint(source: Source, classes: Sequence[str] | None, seed: int) -> str
     digest = hashlib.sha256(repr((options, wanted, seed)).encode())
     files: set[Path | str | None] = set()
     for item in source.items:
-        digest.update(repr((str(item.image), item.split)).encode())
         note = item.annotation
-        files.update((item.image, note[0] if isinstance(note, tuple) else note))
+        note = note[0] if isinstance(note, tuple) else note
+        digest.update(repr((str(item.image), item.split, str(note))).encode())
+        files.update((item.image, note))
     for file in sorted(map(str, files - {None})):
         try:
             state = os.stat(file)

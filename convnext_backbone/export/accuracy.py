@@ -10,6 +10,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor, nn
 
+from convnext_backbone.checkpoints import Source
 from convnext_backbone.config.parts import iter_datasets
 from convnext_backbone.export.exported_model import ExportedModel
 from convnext_backbone.export.image_model import ImageModel
@@ -20,7 +21,7 @@ from convnext_backbone.openmmlab.runner import TestRunner
 
 def evaluate(
     cfg: Config,
-    checkpoint: checkpoints.Source,
+    checkpoint: Source,
     exported: ExportedModel,
     limit: int | None = None,
 ) -> tuple[dict[str, float], dict[str, float]]:

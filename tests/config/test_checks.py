@@ -120,7 +120,7 @@ def test_a_file_may_list_its_categories_in_any_order(in_root, tmp_path):
     check_config(cfg, ('train', 'val'))
     # Of panoptic data mmdet numbers labels in the order of the file.
     cfg.train_dataloader.dataset.type = 'CocoPanopticDataset'
-    with pytest.raises(ValueError, match='order cross, star.*labels would be swapped'):
+    with pytest.raises(ValueError, match=r'order cross, star.*labels would be swapped'):
         check_config(cfg, ('train',))
 
 

@@ -139,5 +139,5 @@ def test_numbers_that_are_equal_by_chance_are_no_copies(tmp_path):
         'optim_wrapper = dict(optimizer=dict(lr=lr))\n'
     )
     assert load_config(str(path), cfg_options={'batch': 4}).batch == 4
-    with pytest.raises(UserError, match='; set optim_wrapper.optimizer.lr instead'):
+    with pytest.raises(UserError, match=r'; set optim_wrapper\.optimizer\.lr instead'):
         load_config(str(path), cfg_options={'lr': 4})
