@@ -31,7 +31,8 @@ def unwrap(
         UserError: There is no state dict, several without a usual name, or nothing
             of one of the names.
     """
-    state, names, entries = content, list(reference.names), []
+    state, names = content, list(reference.names)
+    entries: list[str] = []
     for holder, entry, asked in _walk(content, reference):
         state = holder[entry]
         if asked:
@@ -89,11 +90,12 @@ def _walk(
     Yields:
         A mapping, the entry of it to take, and whether the reference names that.
     """
-    state, names, entries = content, list(reference.names), []
+    state, names = content, list(reference.names)
+    entries: list[str] = []
     while True:
         entry = next((n for n in names if isinstance(state.get(n), Mapping)), None)
         asked = entry is not None
-        if asked:
+        if entry is not None:
             names.remove(entry)
             entries.append(entry)
         else:

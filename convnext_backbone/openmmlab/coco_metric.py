@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from mmdet.evaluation.metrics import CocoMetric as MMCocoMetric
+from mmengine.evaluator import BaseMetric
 from pycocotools import mask as rle
 
 from convnext_backbone.openmmlab.class_order import class_names
@@ -26,12 +27,14 @@ except ImportError:
 Result = tuple[dict[str, Any], dict[str, Any]]  # of an image: ground truth, predictions
 
 
-class ClassesByName:
+class ClassesByName(BaseMetric):
     """Mixin of mmdet's COCO metrics: classes by name, and values apart by kind.
 
     The AP of a class is ``bbox_NAME_precision`` or ``segm_NAME_precision``. AP is 0
     where nothing was predicted, and -1 where there is nothing to find.
     """
+
+    metrics: list[str]
 
     def compute_metrics(self, results: list[Result]) -> dict[str, float]:
         """Compute the metrics of all images."""

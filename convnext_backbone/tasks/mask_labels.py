@@ -129,7 +129,11 @@ def count_labels(dataset: Dataset, step: dict) -> tuple[np.ndarray, int]:
     load = TRANSFORMS.build({**step, 'reduce_zero_label': None})
     pixels, read, begin = np.zeros(256, np.int64), 0, time.monotonic()
     for info in _spread(dataset):
-        as_is = dict(reduce_zero_label=False, label_map=None, seg_fields=[])
+        as_is: dict[str, object] = {
+            'reduce_zero_label': False,
+            'label_map': None,
+            'seg_fields': [],
+        }
         try:
             labels = load({**info, **as_is})['gt_seg_map']
         except (OSError, ValueError, SyntaxError):

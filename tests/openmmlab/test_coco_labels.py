@@ -96,7 +96,7 @@ def test_mmdet_itself_is_left_as_it_is(tmp_path):
     from mmdet.datasets import CocoDataset
 
     before = CocoDataset.COCOAPI
-    with pytest.raises(UserError):  # noqa: PT012
+    with pytest.raises(UserError):  # noqa: PT012, SIM117
         with labels_by_name('CocoDataset'):
             assert CocoDataset.COCOAPI is not before
             raise UserError('x')
