@@ -64,7 +64,7 @@ def prepare(source: Source, classes: Sequence[str] | None, seed: int) -> Convert
         lock = FileLock(f'{folder}.lock').acquire()
     with lock:
         if (folder / SUMMARY).is_file():
-            numbers = read_json(folder / SUMMARY)
+            numbers = read_json(folder / SUMMARY, dict)
             return Converted(folder, source.folder, numbers, news=False)
         records, numbers = read(source, classes, seed)
         names = numbers['classes']
@@ -138,7 +138,7 @@ def fingerprint(source: Source, classes: Sequence[str] | None, seed: int) -> str
     options = (VERSION, str(source.root), source.format, source.classes, source.palette)
     wanted = classes and tuple(classes)
     digest = hashlib.sha256(repr((options, wanted, seed)).encode())
-    files = set()
+    files: set[Path | str | None] = set()
     for item in source.items:
         digest.update(repr((str(item.image), item.split)).encode())
         note = item.annotation

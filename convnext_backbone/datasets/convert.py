@@ -16,6 +16,7 @@ from pycocotools import mask as coco_mask
 
 from convnext_backbone.datasets.processes import map_images
 from convnext_backbone.datasets.records import Instance, Item, Record, Source
+from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.foundation.files import write_bytes
 from convnext_backbone.foundation.png import write_png
 
@@ -52,7 +53,8 @@ def write_detection(
     masks = use_masks(records)
     numbers = {name: i for i, name in enumerate(classes, start=1)}
     for split in SPLITS:
-        images, annotations = [], []
+        images: list[dict] = []
+        annotations: list[dict] = []
         for record in records:
             if record.split != split:
                 continue
@@ -111,6 +113,7 @@ def write_segmentation(
 
     Masks that are there already are left: a mask appears whole or not at all.
     """
+    assert source.classes is not None  # of segmentation data
     table = np.zeros(256, np.uint8)
     for i, name in enumerate(source.classes, start=1):
         table[i] = classes.index(name) + 1 if name in classes else 0
@@ -126,6 +129,10 @@ def write_segmentation(
 
 def _write_mask(source: Source, table: np.ndarray, out: Path, item: Item) -> None:
     path = out / 'masks' / f'{image_name(source, item.image)}.png'
-    if not path.is_file():
-        labels, _ = source.read_labels(item)
-        write_png(path, table[labels])
+    if path.is_file():
+        return
+    assert source.read_labels is not None  # of segmentation data
+    labels, faults = source.read_labels(item)
+    if labels is None:  # the mask was changed after it was checked
+        raise UserError(f'{faults[0].file} {faults[0].message}')
+    write_png(path, table[labels])

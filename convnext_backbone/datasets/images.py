@@ -58,7 +58,7 @@ def check_image(path: Path) -> tuple[ImageInfo | None, list[Fault]]:
         if orientation >= 5:
             width, height = height, width
     thumbnail = grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    pixels = np.asarray(thumbnail, np.float32)
+    pixels: np.ndarray = np.asarray(thumbnail, np.float32)
     if grey.mode == 'F':  # 16 bits
         pixels = pixels / 256
     return ImageInfo(width, height, pixels.clip(0, 255).astype(np.uint8)), faults

@@ -288,7 +288,8 @@ def test_schedule_warms_up_and_falls_to_zero(name):
     warmup, poly = cfg.param_scheduler
     assert (warmup.begin, warmup.end, warmup.start_factor) == (0, 1500, 1e-6)
     assert (poly.begin, poly.power, poly.eta_min) == (1500, 1.0, 0.0)
-    assert not warmup.by_epoch and not poly.by_epoch
+    assert not warmup.by_epoch
+    assert not poly.by_epoch
 
 
 def test_model_builds_with_150_classes_on_our_backbone(name):

@@ -39,7 +39,7 @@ def find_folders(root: Path) -> tuple[Path, Path] | None:
     return (images, masks) if holds_masks(masks / 'training') else None
 
 
-def find(root: Path) -> Source | None:
+def find(root: Path) -> Source[Path] | None:
     """Recognise a data set in ADE20K's layout.
 
     Classes are those of a class file, else ADE20K's own where it is ADE20K or has as
@@ -64,7 +64,7 @@ def find(root: Path) -> Source | None:
     )
 
 
-def _legend(root: Path, items: list[Item]) -> tuple[Legend, list[Fault]]:
+def _legend(root: Path, items: list[Item[Path]]) -> tuple[Legend, list[Fault]]:
     class_file = find_class_file(root)
     if class_file is not None:
         entries = read_class_file(class_file)

@@ -2,7 +2,7 @@
 
 import math
 
-from convnext_backbone.datasets.records import Fault, Instance
+from convnext_backbone.datasets.records import Fault, Instance, Level
 
 ZERO = 1e-3  # pixels; a narrower box has no area
 SLACK = 1.0  # pixels that a box may extend beyond its image without a warning
@@ -26,7 +26,7 @@ def check_box(
     shown = ', '.join(f'{value:g}' for value in box)
     where = f'box ({shown}) of {instance.category!r}'
 
-    def fault(level: str, kind: str, message: str) -> list[Fault]:
+    def fault(level: Level, kind: str, message: str) -> list[Fault]:
         return [Fault(level, kind, file, f'{where} {message}', instance.id)]
 
     if not all(map(math.isfinite, box)) or x2 < x1 or y2 < y1:

@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 from convnext_backbone.datasets.formats.boxes import check_box
 from convnext_backbone.datasets.formats.coco_segmentation import check_segmentation
@@ -29,7 +30,23 @@ SPLIT_FOLDERS = {
 }
 
 
-def find(root: Path) -> Source | None:
+class Entries(NamedTuple):
+    """What a json has of one image.
+
+    Attributes:
+        file: The json.
+        image: The image's ``id``, ``width`` and ``height``.
+        annotations: The annotations of the image.
+        names: The name of each category by its id.
+    """
+
+    file: str
+    image: dict
+    annotations: list[dict]
+    names: dict[object, str]
+
+
+def find(root: Path) -> Source[Entries] | None:
     """Recognise a data set in COCO's format, from its folder or one json.
 
     Raises:
@@ -41,7 +58,7 @@ def find(root: Path) -> Source | None:
         return None
     splits = _splits(contents, root)
     faults: list[Fault] = []
-    items: list[Item] = []
+    items: list[Item[Entries]] = []
     names: dict[str, tuple[str, ...]] = {}
     for file, split in splits.items():
         content = contents[file]
@@ -70,7 +87,7 @@ def find(root: Path) -> Source | None:
 
 
 def read_item(
-    item: Item, width: int, height: int
+    item: Item[Entries], width: int, height: int
 ) -> tuple[list[Instance], list[Fault]]:
     """Read an image's annotations; polygons and RLEs stay as they are."""
     file, image, annotations, names = item.annotation
@@ -85,7 +102,8 @@ def read_item(
         shown = ', '.join(map(repr, stated))
         fault('bad-annotation', f'has the width and height {shown}: not numbers', id)
         return [], faults
-    mismatch = size_fault(Path(file), tuple(map(int, stated)), width, height)
+    size = int(stated[0]), int(stated[1])
+    mismatch = size_fault(Path(file), size, width, height)
     if mismatch:
         return [], [dataclasses.replace(f, id=id) for f in mismatch]
     instances = []
@@ -212,7 +230,7 @@ def _splits(contents: dict[Path, dict], root: Path) -> dict[Path, str]:
 
 def _items(
     file: Path, split: str, content: dict, root: Path
-) -> tuple[list[Item], list[Fault], tuple[str, ...]]:
+) -> tuple[list[Item[Entries]], list[Fault], tuple[str, ...]]:
     """Return a json's images, its faults, and its categories in their order."""
     faults = []
 
@@ -249,7 +267,7 @@ def _items(
     items = [
         Item(
             folder / str(image['file_name']),
-            (str(file), _id_and_size(image), by_image.get(id, []), names),
+            Entries(str(file), _id_and_size(image), by_image.get(id, []), names),
             split,
         )
         for id, image in images.items()

@@ -31,7 +31,7 @@ IMAGES = ('images', 'image', 'imgs', 'img', 'jpegimages')
 MASKS = ('masks', 'mask', 'labels_png', 'labels', 'annotations', 'gt')
 
 
-def find(root: Path) -> Source | None:
+def find(root: Path) -> Source[Path] | None:
     """Recognise a data set of images and masks.
 
     Splits are folders in both (``images/train``), in one of them, or around them
@@ -79,7 +79,7 @@ def _both(folder: Path) -> tuple[Path, Path] | None:
     return None
 
 
-def _legend(root: Path, items: list[Item]) -> tuple[Legend, list[Fault]]:
+def _legend(root: Path, items: list[Item[Path]]) -> tuple[Legend, list[Fault]]:
     masks = [item.annotation for item in items]
     class_file = find_class_file(root)
     if class_file is None:

@@ -34,7 +34,7 @@ def find_folders(root: Path) -> tuple[Path, Path] | None:
     return images, masks
 
 
-def find(root: Path) -> Source | None:
+def find(root: Path) -> Source[Path] | None:
     """Recognise a data set in VOC's layout.
 
     The lists in ImageSets/Segmentation tell which images are annotated, and the splits;
@@ -51,7 +51,9 @@ def find(root: Path) -> Source | None:
     return mask_source('voc-masks', root, items, legend, faults + more)
 
 
-def _items(root: Path, images: Path, masks: Path) -> tuple[list[Item], list[Fault]]:
+def _items(
+    root: Path, images: Path, masks: Path
+) -> tuple[list[Item[Path]], list[Fault]]:
     """Return the images with masks; and the images and masks with no other half."""
     image_of = {path.stem: path for path in list_images(images)}
     mask_of = {path.stem: path for path in list_images(masks)}
@@ -107,7 +109,7 @@ def _splits(lists: Path) -> tuple[dict[str, str], list[Fault]]:
     return split_of, faults
 
 
-def _legend(root: Path, items: list[Item]) -> tuple[Legend, list[Fault]]:
+def _legend(root: Path, items: list[Item[Path]]) -> tuple[Legend, list[Fault]]:
     class_file = find_class_file(root)
     if class_file is not None:
         entries = read_class_file(class_file)

@@ -11,7 +11,11 @@ from convnext_backbone.datasets.formats.layout import (
     list_images,
     split_folders,
 )
-from convnext_backbone.datasets.formats.per_image import images_by_stem, read_objects
+from convnext_backbone.datasets.formats.per_image import (
+    Detected,
+    images_by_stem,
+    read_objects,
+)
 from convnext_backbone.datasets.formats.yolo_config import (
     Part,
     labels_of,
@@ -24,7 +28,7 @@ from convnext_backbone.foundation.errors import UserError
 NAME_FILES = ('classes.txt', 'obj.names', 'classes.names', 'labels.txt')
 
 
-def find(root: Path) -> Source | None:
+def find(root: Path) -> Source[Path] | None:
     """Recognise a data set in YOLO's format.
 
     Raises:
@@ -46,7 +50,7 @@ def find(root: Path) -> Source | None:
     if config is None and not any(_label_files(part.labels) for part in folders):
         return None
     names = _names(root, file, config)
-    items: list[Item] = []
+    items: list[Item[Path]] = []
     for part in folders:
         found, more = _items(part)
         items += found
@@ -58,14 +62,13 @@ def find(root: Path) -> Source | None:
     return Source('yolo', 'det', root, items, names, read, faults=faults, splits=splits)
 
 
-def _items(part: Part) -> tuple[list[Item], list[Fault]]:
+def _items(part: Part) -> tuple[list[Item[Path]], list[Fault]]:
     """Return the images of a part with their label files, and what has no image."""
     if part.listed is not None:
         places = [labels_of(path).with_suffix('.txt') for path in part.listed]
         capitals = [file.with_suffix('.TXT') for file in places]
-        files = [b if b.is_file() else a for a, b in zip(places, capitals, strict=True)]
-        parts = zip(part.listed, files, strict=True)
-        return [Item(path, file, part.split) for path, file in parts], []
+        pairs = zip(part.listed, places, capitals, strict=True)
+        return [Item(i, b if b.is_file() else a, part.split) for i, a, b in pairs], []
     found, faults = images_by_stem(part.images)
     files = {
         file.relative_to(part.labels).with_suffix('').as_posix(): file
@@ -85,7 +88,7 @@ def _items(part: Part) -> tuple[list[Item], list[Fault]]:
 
 
 def read_item(
-    names: tuple[str, ...], item: Item, width: int, height: int
+    names: tuple[str, ...], item: Item[Path], width: int, height: int
 ) -> tuple[list[Instance], list[Fault]]:
     """Read an image's lines: ``class x y w h`` or ``class x1 y1 x2 y2 ...``, relative.
 
@@ -121,7 +124,7 @@ def read_item(
     return instances, faults + more
 
 
-def _read(yolo, line: str, size: tuple[int, int]):
+def _read(yolo, line: str, size: tuple[int, int]) -> Detected:
     found = yolo.yolo_annotations_to_detections([line], size, with_masks=False)
     values = [float(word) for word in line.split()[1:]]
     if len(values) < 6:
@@ -134,6 +137,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _names(root: Path, file: Path, config: dict | None) -> tuple[str, ...]:
+    names: object
     if config is None:
         file, names = _names_by_line(root)
     else:
@@ -146,13 +150,13 @@ def _names(root: Path, file: Path, config: dict | None) -> tuple[str, ...]:
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
         raise UserError(f'{file}: names must be a list, got {names!r}')
-    names = tuple(map(str, names))
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    classes = tuple(map(str, names))
+    twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice:
         raise UserError(
             f'{file}: names has {twice[0]!r} more than once: give each class its own'
         )
-    return names
+    return classes
 
 
 def _names_by_line(root: Path) -> tuple[Path, list[str]]:

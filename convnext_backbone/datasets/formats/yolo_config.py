@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from convnext_backbone.datasets.records import Fault
+from convnext_backbone.datasets.records import Fault, Level
 from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.foundation.files import list_folder
 
@@ -60,22 +60,23 @@ def stated_folders(file: Path, config: dict | None) -> tuple[list[Part], list[Fa
                     f'{key} is {place}, which is neither in {base} nor in {root}: '
                     f'correct the path, or remove the line'
                 )
-                level = 'warning' if split == 'test' else 'error'
+                level: Level = 'warning' if split == 'test' else 'error'
                 faults.append(Fault(level, 'missing-folder', str(file), message, key))
             elif found.is_dir():
                 images = found.resolve()
                 parts.append(Part(split, images, labels_of(images)))
             else:
-                images, more = _listed(found, base)
+                listed, more = _listed(found, base)
                 folder = found.parent
-                parts.append(Part(split, folder, folder, images))
+                parts.append(Part(split, folder, folder, listed))
                 faults += more
     return parts, faults
 
 
 def _listed(file: Path, base: Path) -> tuple[tuple[Path, ...], list[Fault]]:
     """Return the images that a text file lists, and faults of those not there."""
-    images, faults = {}, []
+    images: dict[Path, None] = {}  # ordered, each image once
+    faults = []
     lines = file.read_text(encoding='utf-8-sig', errors='replace').splitlines()
     for number, line in enumerate(lines, start=1):
         name = line.strip()
