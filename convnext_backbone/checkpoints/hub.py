@@ -31,7 +31,7 @@ def download(address: str) -> Path:
         UserError: The file cannot be had; the message states how to go on.
     """
     found = re.fullmatch(r'([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?', address)
-    if not found:
+    if not found or {'.', '..'} & set(address.split('/')):
         raise UserError(
             f'hf://{address}: expected hf://ORG/NAME[@REVISION][/FILE], a revision '
             f'with its / written %2F'
