@@ -23,7 +23,8 @@ NAMES = (
     'labelmap.txt',
     'class_dict.csv',
 )
-IGNORED_NAMES = {'unlabeled', 'unlabelled', 'ignore', 'ignored', 'void', 'unknown'}
+IGNORED_NAMES = {'unlabeled', 'unlabelled', 'ignore', 'ignored', 'void', 'unknown', '-'}
+BACKGROUND_NAMES = {'background', 'bg', 'other', 'others', 'none', 'clutter'}
 CVAT = re.compile(r'(?P<name>.+?):(?P<colour>[^:]*):[^:]*:[^:]*')
 NUMBER = r'[-+]?\d+(?:\.\d+)?'
 COLOURED = re.compile(
@@ -42,6 +43,11 @@ class ClassEntry:
     def ignored(self) -> bool:
         """Whether the name says that its pixels do not count: no class, that is."""
         return self.name.strip('_ ').lower() in IGNORED_NAMES
+
+    @property
+    def background(self) -> bool:
+        """Whether the name says that its pixels are what no other class covers."""
+        return self.name.strip('_ ').lower() in BACKGROUND_NAMES
 
 
 def find_class_file(root: Path) -> Path | None:
@@ -75,7 +81,8 @@ def read_class_file(path: Path) -> list[ClassEntry]:
         if not name:
             raise UserError(f'{where}: there is no name before the colour; write one')
         entry = ClassEntry(name, _colour(colour, where) if colour else None)
-        for what in filter(None, (entry.name, entry.colour)):
+        unique = (None if entry.ignored else entry.name, entry.colour)
+        for what in filter(None, unique):
             if what in lines:
                 kind = 'name' if isinstance(what, str) else 'colour'
                 raise UserError(
