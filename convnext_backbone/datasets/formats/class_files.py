@@ -51,13 +51,29 @@ class ClassEntry:
 
 
 def find_class_file(root: Path) -> Path | None:
-    """Return the class file in a folder, else one in the folders directly in it."""
+    """Return the class file in a folder, else one in the folders directly in it.
+
+    Raises:
+        UserError: There are two, with other names; or one is faulty.
+    """
     folders = [path for path in list_folder(root) if path.is_dir()]
     for folder in (root, *folders):
-        for name in NAMES:
-            if (folder / name).exists():
-                return folder / name
+        files = [folder / name for name in NAMES if (folder / name).exists()]
+        if files:
+            return files[0] if len(files) == 1 else _one_of(files)
     return None
+
+
+def _one_of(files: list[Path]) -> Path:
+    """Return one of several class files that agree, the one with colours."""
+    entries = {file: read_class_file(file) for file in files}
+    first = files[0]
+    for file in files[1:]:
+        if [e.name for e in entries[file]] != [e.name for e in entries[first]]:
+            raise UserError(
+                f'{first} and {file} name other classes: remove the wrong file'
+            )
+    return next((f for f in files if entries[f][0].colour is not None), first)
 
 
 def read_class_file(path: Path) -> list[ClassEntry]:

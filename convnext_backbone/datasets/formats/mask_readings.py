@@ -190,7 +190,7 @@ class _Chooser:
             return numbers, (), [fault]
         if self.count == 2:
             message = (
-                f'masks have 0 and 255 only: either 0 is {names[0]}, which is first, or '
+                f'masks have 0 and 255 only: either 0 is {names[0]}, the first one, or '
                 f'0 is {names[1]}, as this name says; say which with grey levels: '
                 f'{names[0]} 255 255 255 and {names[1]} 0 0 0, or the other way round'
             )
