@@ -45,7 +45,7 @@ demo: setup
 	@echo "Ground truth beside prediction: work_dirs/demo/contact_sheet.png"
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

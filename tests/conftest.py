@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 # Before torch loads OpenMP: threads that spin while they wait hold the cores that the
@@ -11,6 +12,7 @@ import pytest
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 from support.paths import ROOT
+from yapf.yapflib import yapf_api
 
 import convnext_backbone  # noqa: F401  (serves mmcv's ops; first, always)
 from convnext_backbone.demo_scenes import make_demo_data
@@ -38,6 +40,26 @@ def in_root(monkeypatch) -> Path:
     """Run the test in the checkout, where configs/ and tools/ are."""
     monkeypatch.chdir(ROOT)
     return ROOT
+
+
+@pytest.fixture(scope='session', autouse=True)
+def format_configs_once():
+    """Format a config's text once: a run does it three times, for up to a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yapf_api, 'FormatCode', _remember(yapf_api.FormatCode))
+        yield
+
+
+def _remember(function: Callable) -> Callable:
+    results = {}
+
+    def call(*args: object, **kwargs: object) -> object:
+        key = repr((args, kwargs))
+        if key not in results:
+            results[key] = function(*args, **kwargs)
+        return results[key]
+
+    return call
 
 
 @pytest.fixture(autouse=True)

@@ -42,7 +42,7 @@ def flags_of(command: str) -> set[str]:
         run_command(command, ['--help'])
     assert end.value.code == 0
     listed = re.findall(r'^ {2}(?:-\w, )?(--[a-z][\w-]*)', out.getvalue(), re.MULTILINE)
-    assert OF_EVERY_COMMAND <= set(listed), out.getvalue()
+    assert set(listed) >= OF_EVERY_COMMAND, out.getvalue()
     return set(listed)
 
 

@@ -112,9 +112,7 @@ def test_the_table_has_no_circle():
 def test_modules_import_each_other_in_no_circle():
     """Of what is imported while a module loads; an __init__ counts by its own name."""
     graph = {
-        module.removesuffix('.__init__'): {
-            name for name in imported(path, everywhere=False)
-        }
+        module.removesuffix('.__init__'): set(imported(path, everywhere=False))
         for module, path in MODULES.items()
     }
     root = 'convnext_backbone'  # every module has it for a parent

@@ -135,7 +135,8 @@ class ConvNeXt(BaseModule):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         self._freeze()
 
     def init_weights(self) -> None:

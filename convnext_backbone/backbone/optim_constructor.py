@@ -244,9 +244,12 @@ def _find_backbones(model: nn.Module) -> dict[str, ConvNeXt]:
     return training or backbones
 
 
-def _checked_rate(rate: float | None) -> float:
-    number = isinstance(rate, int | float) and not isinstance(rate, bool)
-    if not number or not 0 < rate < math.inf:
+def _checked_rate(rate: object) -> float:
+    if (
+        not isinstance(rate, int | float)
+        or isinstance(rate, bool)
+        or not 0 < rate < math.inf
+    ):
         raise UserError(
             'paramwise_cfg: decay_rate must be a number above 0, usually between 0.7 '
             f'and 1, got {rate!r}: set paramwise_cfg=dict(decay_rate=..., '

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from tqdm import tqdm
 
+from convnext_backbone.backbone.convnext import ConvNeXt
 from convnext_backbone.benchmark import detector_step, flops, machine
 from convnext_backbone.benchmark.arch_specs import Arch, find_archs
 from convnext_backbone.benchmark.equivalence import check_equivalence
@@ -14,7 +15,7 @@ from convnext_backbone.benchmark.options import Options
 from convnext_backbone.benchmark.pairing import Key, entrants, pairs
 from convnext_backbone.benchmark.peers import OURS, Contestant, build
 from convnext_backbone.benchmark.random_weights import random_state_dict
-from convnext_backbone.benchmark.results import Absent, Row, timed
+from convnext_backbone.benchmark.results import Absent, Row, Subject, timed
 from convnext_backbone.benchmark.shared_drop_path import KeptSamples
 from convnext_backbone.benchmark.timed_steps import Inference, TrainingStep
 from convnext_backbone.export.timing import Step, measure
@@ -76,7 +77,9 @@ class _Comparison:
     def inference(self) -> list[Row]:
         """Compare every variant of our inference with that of each peer."""
         contestants = self._checked_contestants(KeptSamples(0.0, sum(self.arch.depths)))
-        variants = make_variants(contestants[OURS, False].module, self.images)
+        ours = contestants[OURS, False].module
+        assert isinstance(ours, ConvNeXt)
+        variants = make_variants(ours, self.images)
         peers = {
             name: contestant.module
             for (name, _), contestant in contestants.items()
@@ -151,6 +154,7 @@ class _Comparison:
                 for key, contestant in contestants.items()
             }
         options = self.options
+        assert self.data_root is not None, 'find_data has found it'
         batch = detector_step.load_batch(
             self.data_root, options.batch, options.shape, options.device
         )
@@ -211,7 +215,7 @@ class _Comparison:
                 ours=peaks[ours].peak_mb,
                 theirs=peaks[peer].peak_mb,
                 base_mb=peaks[ours].base_mb,
-                **self._facts(what, 'train', rate, ours, peer),
+                **self._subject(what, 'train', rate, ours, peer),
             )
             for ours, peer in pairs(self.keys)
         ]
@@ -231,14 +235,14 @@ class _Comparison:
         if count_flops:
             batch, shape = self.options.batch, self.options.shape
             work = count_flops(self.arch, batch, shape, rate)
-        facts = self._facts(what, variant, rate, ours, peer)
-        return timed(our_seconds, peer_seconds, work, self.gemm_peak, **facts)
+        subject = self._subject(what, variant, rate, ours, peer)
+        return timed(subject, our_seconds, peer_seconds, work, self.gemm_peak)
 
-    def _facts(
+    def _subject(
         self, what: str, variant: str, rate: float, ours: Key, peer: Key
-    ) -> dict[str, object]:
+    ) -> Subject:
         """Return the fields of a row that are not measured."""
-        return dict(
+        return Subject(
             what=what,
             variant=variant,
             arch=self.arch.name,

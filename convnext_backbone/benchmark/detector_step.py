@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, MODELS, DefaultScope
-from torch import Tensor, nn
+from torch import Tensor
 
 from convnext_backbone.benchmark.arch_specs import Arch
 from convnext_backbone.benchmark.machine import synchronize
@@ -183,7 +184,7 @@ def load_batch(
     return preprocessor(pseudo_collate(found), training=True)
 
 
-def _model(arch: Arch) -> nn.Module:
+def _model(arch: Arch) -> BaseModel:
     """Build the detector, with a minimal backbone that is to be replaced."""
     cfg = read_config(CONFIG)
     cfg.model.neck.in_channels = list(arch.channels)
@@ -194,7 +195,7 @@ def _model(arch: Arch) -> nn.Module:
         return MODELS.build(cfg.model)
 
 
-def _optimizer(model: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(model: BaseModel) -> torch.optim.Optimizer:
     """Build the config's optimizer with the learning rate at the start of warm-up."""
     cfg = read_config(CONFIG)
     cfg.optim_wrapper.type = 'OptimWrapper'

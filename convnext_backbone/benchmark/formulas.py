@@ -158,7 +158,7 @@ class FormulaConvNeXt(nn.Module):
             zip(self.downsample_layers, self.stages, strict=True)
         ):
             x = down(x)
-            for block in stage:
+            for block in stage.children():
                 if self.with_cp and x.requires_grad:
                     x = checkpoint(block, x, use_reentrant=False)
                 else:

@@ -78,6 +78,7 @@ def timm_has(arch: Arch) -> bool:
 def build_timm(arch: Arch, kept_samples: KeptSamples, with_cp: bool) -> Built:
     """Build timm's backbone with ``features_only=True``, as detectors use it."""
     import timm
+    from timm.models import FeatureListNet
 
     body = timm.create_model(
         _timm_name(arch),
@@ -87,6 +88,7 @@ def build_timm(arch: Arch, kept_samples: KeptSamples, with_cp: bool) -> Built:
         drop_path_rate=kept_samples.rates[-1],
         ls_init_value=None if arch.use_grn else 1.0,
     )
+    assert isinstance(body, FeatureListNet)  # with features_only
     body.set_grad_checkpointing(with_cp)
     replace_drop_path(body, kept_samples, divides=False)
 

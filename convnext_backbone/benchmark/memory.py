@@ -19,6 +19,7 @@ from convnext_backbone.benchmark.peers import PEERS, build
 from convnext_backbone.benchmark.random_weights import random_state_dict
 from convnext_backbone.benchmark.shared_drop_path import KeptSamples
 from convnext_backbone.benchmark.timed_steps import TrainingStep
+from convnext_backbone.export.timing import Step
 
 STEPS = 2  # the second starts with what the allocator kept of the first
 
@@ -84,21 +85,24 @@ def run(job: Job) -> Peak:
     for peer in job.peers:
         for module in PEERS[peer].imports if peer in PEERS else ():
             importlib.import_module(module)
-    shape = tuple(job.shape)
+    height, width = job.shape
     if job.data_root:
         import mmdet.models  # noqa: F401  (belongs to the memory before the model)
 
         from convnext_backbone.benchmark import detector_step
 
-        batch = detector_step.load_batch(job.data_root, job.batch, shape, job.device)
+        batch = detector_step.load_batch(
+            job.data_root, job.batch, (height, width), job.device
+        )
     else:
-        images = torch.randn(job.batch, 3, *shape, device=job.device)
+        images = torch.randn(job.batch, 3, height, width, device=job.device)
     base = _memory(job.device)[0]
     kept_samples = KeptSamples(job.drop_path, sum(job.arch.depths))
     contestant = build(
         job.name, job.arch, kept_samples, random_state_dict(job.arch), job.with_cp
     )
     contestant.module.to(job.device)
+    step: Step
     if job.data_root:
         step = detector_step.DetectorStep(contestant, job.arch, kept_samples, batch)
     else:
@@ -120,14 +124,14 @@ def _memory(device: str) -> tuple[float, float]:
         fields = dict(line.split(':', 1) for line in status.read_text().splitlines())
         kilobytes = [int(fields[key].split()[0]) for key in ('VmRSS', 'VmHWM')]
         return kilobytes[0] / 2**10, kilobytes[1] / 2**10
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    most /= 2**20 if sys.platform == 'darwin' else 2**10
-    return most, most
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak_mb = peak / (2**20 if sys.platform == 'darwin' else 2**10)
+    return peak_mb, peak_mb
 
 
 def _main() -> None:
     fields = json.loads(sys.argv[1])
-    arch = {
+    arch: dict = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in fields.pop('arch').items()
     }

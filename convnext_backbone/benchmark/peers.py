@@ -127,19 +127,23 @@ def build(
     Raises:
         UserError: The parameters of the peer are not those of ours.
     """
+    module: nn.Module
+    rename: Callable[[str], str | None] = str
     if name == OURS:
-        module: nn.Module = ConvNeXt(
+        module = ConvNeXt(
             arch=dict(depths=arch.depths, channels=arch.channels),
             drop_path_rate=kept_samples.rates[-1],
             use_grn=arch.use_grn,
             with_cp=with_cp,
         )
-        rename = str
     else:
         module, rename = PEERS[name].build(arch, kept_samples, bool(with_cp))
-    params = {rename(key): param for key, param in module.named_parameters()}
+    params = {
+        rename(key) or f'{name}: {key}': param
+        for key, param in module.named_parameters()
+    }
     if set(params) != set(state):
-        odd = sorted(map(str, set(params) ^ set(state)))
+        odd = sorted(set(params) ^ set(state))
         raise UserError(
             f'the parameters of {name} are not those of ours for architecture '
             f'{arch.name}: {", ".join(odd[:5])} exist in only one of them; the '

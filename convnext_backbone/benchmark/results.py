@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from typing import TypedDict
 
 from prettytable import PrettyTable
 
@@ -72,6 +73,21 @@ class Row:
         return self.arch, self.what, self.variant, self.drop_path, self.with_cp
 
 
+class Subject(TypedDict):
+    """The fields of a :class:`Row` that are known before anything is measured."""
+
+    what: str
+    arch: str
+    drop_path: float
+    peer: str
+    with_cp: bool | str
+    variant: str
+    batch: int
+    shape: tuple[int, int]
+    threads: int
+    device: str
+
+
 @dataclass(frozen=True)
 class Absent:
     """A peer that could not be compared, and why."""
@@ -83,25 +99,25 @@ class Absent:
 
 
 def timed(
+    subject: Subject,
     ours: list[float],
     theirs: list[float],
     flops: float | None = None,
     peak: float | None = None,
-    **what: object,
 ) -> Row:
     """Make the row of two lists of seconds.
 
     Args:
+        subject: What was measured.
         ours: Seconds of ours in each round.
         theirs: Seconds of the peer in each round.
         flops: FLOPs of a round; None if not counted.
         peak: FLOP/s of the fastest matrix product of the machine.
-        what: The other fields of the row.
     """
     medians = [statistics.median(ours), statistics.median(theirs)]
     gemm = [flops / m / peak if flops and peak else None for m in medians]
     return Row(
-        **what,
+        **subject,
         metric='seconds',
         ours=medians[0],
         theirs=medians[1],

@@ -62,8 +62,10 @@ class SharedDropPath(nn.Module):
         rate = self.kept_samples.rates[self.block]
         if not self.training or rate == 0:
             return x
+        kept = self.kept_samples.kept[self.block]
+        assert kept is not None, 'draw() comes before a training step'
         mask = x.new_empty(len(x), 1, 1, 1)
-        mask.copy_(self.kept_samples.kept[self.block].view(-1, 1, 1, 1))
+        mask.copy_(kept.view(-1, 1, 1, 1))
         if self.divides:
             return x.div(1 - rate) * mask
         return x * mask.div_(1 - rate)

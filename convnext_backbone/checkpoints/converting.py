@@ -65,8 +65,9 @@ def convert(
         own = {key: value.contiguous().clone() for key, value in converted.items()}
         _write(target, converted, lambda path: _save_safetensors(own, marks, path))
         return len(converted), left_out
+    contents: dict[str, object]
     if to in ('timm', 'hf', 'torchvision'):
-        contents = converted
+        contents = {**converted}
     elif to == 'meta' and not weights.is_whole:
         contents = {'model': converted}
     else:

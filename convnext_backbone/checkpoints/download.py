@@ -207,7 +207,7 @@ def _transfer(url: str, part: Path) -> None:
 def _open(url: str, part: Path, offset: int, validator: str | None) -> HTTPResponse:
     """Request the file from ``offset`` on, if it is still the one of ``validator``."""
     headers = {'User-Agent': 'convnext_backbone'}
-    if offset:
+    if offset and validator:
         headers |= {'Range': f'bytes={offset}-', 'If-Range': validator}
     request = Request(quote(url, safe="%/:=&?~#+!$,;'@()*[]"), headers=headers)
     try:

@@ -160,8 +160,10 @@ def _compile(pattern: str) -> re.Pattern:
 
 def _complete(values: dict[str, str]) -> dict[str, object]:
     """Add the stage index to a match that has its odd, even or next, or these to it."""
-    if 'odd' in values or 'even' in values:
-        i = int(values.get('odd', values.get('even'))) // 2
+    if 'odd' in values:
+        i = int(values['odd']) // 2
+    elif 'even' in values:
+        i = int(values['even']) // 2
     elif 'next' in values:
         i = int(values['next']) - 1
     elif 'i' in values:

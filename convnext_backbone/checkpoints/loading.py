@@ -60,7 +60,7 @@ def apply(
     if not (strict == 'auto' or isinstance(strict, bool)):
         raise UserError(f"strict={strict!r}: expected 'auto', True or False")
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
+        model = model.get_submodule('module')
     tensors, report = match(model, checkpoint, strict)
     result = model.load_state_dict(tensors, strict=False)
     lost = set(result.missing_keys) - set(report.new)

@@ -271,9 +271,9 @@ def _check_arch(module: ConvNeXt, weights: Weights, reference: CheckpointRef) ->
         wrong = [
             key
             for key, tensor in weights.backbone.items()
-            if _STAGE.match(key)
+            if (stage := _STAGE.match(key))
             and (key not in own or _is_other(tensor, own[key]))
-            and int(_STAGE.match(key)[1]) < built
+            and int(stage[1]) < built
         ]
         wrong += [
             key for key in own if _STAGE.match(key) and key not in weights.backbone

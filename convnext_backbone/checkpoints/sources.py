@@ -46,17 +46,17 @@ def fetch(source: Source, sha256: str | None = None) -> Path:
     else:
         path = _find_local(reference)
     if reference.sha256 is not None:
-        _check(path, reference)
+        _check(path, reference, reference.sha256)
     return path
 
 
-def _check(path: Path, reference: CheckpointRef) -> None:
+def _check(path: Path, reference: CheckpointRef, sha256: str) -> None:
     """Raise CheckpointError if a file has another hash; remove it from the Hub's cache.
 
     What :func:`~.download.download` returns has been checked already.
     """
     with os_errors_told(f'reading checkpoint {reference.location}'):
-        problem = hash_problem(path, reference.sha256)
+        problem = hash_problem(path, sha256)
     if problem:
         gone = reference.is_remote and discard(path)
         advice = (
@@ -158,7 +158,7 @@ def _find_in_timm(name: str) -> str:
     if cfg is not None and cfg.hf_hub_id:
         file = f'/{cfg.hf_hub_filename}' if cfg.hf_hub_filename else ''
         return f'hf://{cfg.hf_hub_id}{file}'
-    if cfg is not None and cfg.url:
+    if cfg is not None and cfg.url and isinstance(cfg.url, str):
         return cfg.url
     near = difflib.get_close_matches(name, list_pretrained('convnext*'), n=3)
     hint = f'did you mean {" or ".join(near)}?' if near else 'see timm.list_pretrained'

@@ -5,6 +5,7 @@ convnext-backbone make-demo-data /tmp/demo --train 1000 --preview sheet.png
 """
 
 import argparse
+import inspect
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,18 +25,16 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         metavar='OUT_DIR',
         help='folder to create (default: data/demo)',
     )
-    defaults = demo_scenes.make_demo_data.__kwdefaults__
+    parameters = inspect.signature(demo_scenes.make_demo_data).parameters
     for name, text in (
         ('train', 'training pictures'),
         ('val', 'validation pictures'),
         ('size', 'pixels a side'),
         ('seed', 'same seed, same bytes'),
     ):
+        default = parameters[name].default
         parser.add_argument(
-            f'--{name}',
-            type=int,
-            default=defaults[name],
-            help=f'{text} (default: {defaults[name]})',
+            f'--{name}', type=int, default=default, help=f'{text} (default: {default})'
         )
     parser.add_argument(
         '--overwrite',

@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     cfg = load_config(args.config, cfg_options=args.cfg_options)
     groups = build_groups(cfg)
     print(group_table(groups))
-    rates = [(group.name, group.lr) for group in groups]
+    rates = [(group.name, group.lr) for group in groups if group.lr is not None]
     schedulers = scheduler_configs(cfg.get('param_scheduler'))
     for warning in low_eta_min(rates, schedulers):
         print(f'warning: {warning}', file=sys.stderr)

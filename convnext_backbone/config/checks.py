@@ -171,7 +171,8 @@ def check_channels(cfg: Config) -> None:
         part = cfg.model.get(name)
         if not isinstance(part, dict) or 'in_channels' not in part:
             continue
-        given, expected = part['in_channels'], emitted
+        given = part['in_channels']
+        expected: list[int] | int = emitted
         index = part.get('in_index')
         if isinstance(index, list | tuple):
             expected = [emitted[i] for i in index if i < len(emitted)]

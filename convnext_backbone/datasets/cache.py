@@ -68,7 +68,7 @@ def prepare(source: Source, classes: Sequence[str] | None, seed: int) -> Convert
         lock = FileLock(f'{folder}.lock').acquire()
     with lock:
         if (folder / SUMMARY).is_file():
-            numbers = read_json(folder / SUMMARY)
+            numbers = read_json(folder / SUMMARY, dict)
             return Converted(folder, source.folder, numbers, news=False)
         records, numbers = read(source, classes, seed)
         names = numbers['classes']
@@ -141,11 +141,11 @@ def check_wanted(
 
 def fingerprint(source: Source, classes: Sequence[str] | None, seed: int) -> str:
     """Return a hash of what a data set is read from (names, sizes, times) and how."""
-    options = (VERSION, str(source.root), source.format, source.classes, source.palette)
-    options += (source.reading, str(source.folder))
+    data = (str(source.root), str(source.folder), source.format, source.reading)
+    options = (VERSION, *data, source.classes, source.palette)
     wanted = classes and tuple(classes)
     digest = hashlib.sha256(repr((options, wanted, seed)).encode())
-    files = set()
+    files: set[Path | str | None] = set()
     for item in source.items:
         digest.update(repr((str(item.image), item.split)).encode())
         note = item.annotation

@@ -17,6 +17,7 @@ from pycocotools import mask as coco_mask
 from convnext_backbone.datasets.checks import BACKGROUND, against_background
 from convnext_backbone.datasets.processes import map_images
 from convnext_backbone.datasets.records import Instance, Item, Record, Source
+from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.foundation.files import write_bytes
 from convnext_backbone.foundation.png import write_png
 
@@ -53,7 +54,8 @@ def write_detection(
     masks = use_masks(records)
     numbers = {name: i for i, name in enumerate(classes, start=1)}
     for split in SPLITS:
-        images, annotations = [], []
+        images: list[dict] = []
+        annotations: list[dict] = []
         for record in records:
             if record.split != split:
                 continue
@@ -113,6 +115,7 @@ def write_segmentation(
     A single class is told apart from a background, which takes all other classes.
     Masks that are there already are left: a mask appears whole or not at all.
     """
+    assert source.classes is not None  # of segmentation data
     names = against_background(source, classes)
     rest = 1 + names.index(BACKGROUND) if len(names) > len(classes) else 0
     table = np.zeros(256, np.uint8)
@@ -123,13 +126,17 @@ def write_segmentation(
     write = partial(_write_mask, source, table, out)
     map_images(write, wanted, 'Converting masks', chunk=CHUNK)
     for split in SPLITS:
-        names = [image_name(source, r.image) for r in records if r.split == split]
-        text = ''.join(f'{name}\n' for name in names)
+        images = [image_name(source, r.image) for r in records if r.split == split]
+        text = ''.join(f'{name}\n' for name in images)
         write_bytes(out / f'{split}.txt', text.encode())
 
 
 def _write_mask(source: Source, table: np.ndarray, out: Path, item: Item) -> None:
     path = out / 'masks' / f'{image_name(source, item.image)}.png'
-    if not path.is_file():
-        labels, _ = source.read_labels(item)
-        write_png(path, table[labels])
+    if path.is_file():
+        return
+    assert source.read_labels is not None  # of segmentation data
+    labels, faults = source.read_labels(item)
+    if labels is None:  # the mask was changed after it was checked
+        raise UserError(f'{faults[0].file} {faults[0].message}')
+    write_png(path, table[labels])

@@ -32,7 +32,7 @@ def peak(path: Path, image: Image.Image) -> int | None:
         with path.open('rb') as stream:
             deep = stream.read(PNG_DEPTH + 1)[PNG_DEPTH] == BITS
     elif image.format == 'TIFF':
-        deep = BITS in image.tag_v2.get(TIFF_DEPTH, ())
+        deep = BITS in getattr(image, 'tag_v2', {}).get(TIFF_DEPTH, ())
     else:  # neither OpenCV nor Pillow reads other formats with more than 8 bits
         deep = False
     if not deep:

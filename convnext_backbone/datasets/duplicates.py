@@ -51,8 +51,7 @@ def group_near_duplicates(records: list[Record]) -> list[int]:
 
 def _structured(records: list[Record]) -> list[Record]:
     """Return the images that are not almost one flat colour."""
-    readable = (r for r in records if r.thumbnail is not None)
-    return [r for r in readable if r.thumbnail.std() > FLAT]
+    return [r for r in records if r.thumbnail is not None and r.thumbnail.std() > FLAT]
 
 
 def _near_pairs(
@@ -81,7 +80,9 @@ def _near_pairs(
 
 def _vectors(records: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     """Return thumbnails of mean 0 and length 1, and their (mean, deviation) in 0..1."""
-    pixels = np.stack([r.thumbnail.ravel() for r in records]).astype(np.float32)
+    thumbnails = [r.thumbnail for r in records if r.thumbnail is not None]
+    assert len(thumbnails) == len(records), 'only structured images are compared'
+    pixels = np.stack(thumbnails).reshape(len(records), -1).astype(np.float32)
     mean = pixels.mean(axis=1, keepdims=True)
     deviation = pixels.std(axis=1, keepdims=True)
     vectors = (pixels - mean) / (deviation * np.sqrt(pixels.shape[1]))

@@ -61,8 +61,8 @@ def check_image(path: Path) -> tuple[ImageInfo | None, list[Fault]]:
         return _decode_as_training(path, faults, greatest)
     if turned and orientation >= ROTATED:
         width, height = height, width
-    thumbnail = grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    pixels = np.asarray(thumbnail, np.float32)
+    small = grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    pixels: np.ndarray = np.asarray(small, np.float32)
     if grey.mode == 'F':  # 16 bits
         pixels = pixels / 256
     thumbnail = pixels.clip(0, 255).astype(np.uint8)
@@ -100,6 +100,8 @@ def _turns(path: Path, format: str) -> bool:
     flags = cv2.IMREAD_COLOR
     upright = cv2.imdecode(data, flags)
     stored = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    if upright is None or stored is None:
+        return False
     return not np.array_equal(upright, stored)
 
 

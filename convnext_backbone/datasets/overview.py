@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
@@ -63,9 +64,9 @@ def draw_dataset(
     rows = math.ceil(len(samples) / COLUMNS)
     heights = [1.8 + max(3, ROW * min(COLUMN, len(shown)))]
     heights.append(max(0.1, rows * (height + 0.3)))
-    figure = Figure((WIDTH, sum(heights)), dpi=DPI, layout='constrained')
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
-    charts, sheet = figure.subfigures(2, 1, height_ratios=heights)
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)
+    figure = Figure((WIDTH, sum(heights)), dpi=DPI, layout=layout)
+    (charts,), (sheet,) = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)
     charts.suptitle(
         _headline(records, source, classes),
         x=0.01,
@@ -152,7 +153,7 @@ def _draw_charts(
     )
     values = [a[name] for a in amounts.values() for name in shown if a.get(name)]
     logarithmic = bool(values) and max(values) > 100 * min(values)
-    limits = 0, 1.2 * max(values, default=1)
+    limits: tuple[float, float] = (0, 1.2 * max(values, default=1))
     if logarithmic:
         limits = min(values) / 2, max(values) * 4
     for ax, names, title in zip(panels, columns, titles, strict=True):
@@ -214,7 +215,7 @@ def _draw_histogram(
     every = [value for values in sizes.values() for value in values] or [1]
     low = min(0.8 * max(1, min(every)), low)
     high = max(1.25 * max(every), high)
-    bins = np.geomspace(low, high, 25)
+    bins = np.geomspace(low, high, 25).tolist()
     ax.hist(
         [np.clip(values, low, high) for values in sizes.values()],
         bins,

@@ -51,5 +51,6 @@ def _start_worker(job: tuple[Callable, Sequence]) -> None:
 
 
 def _call(index: int) -> object:
+    assert _job is not None  # _start_worker has set it
     function, items = _job
     return function(items[index])

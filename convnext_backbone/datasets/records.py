@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
+
+Level = Literal['error', 'warning']
+AnnotationT = TypeVar('AnnotationT')  # what a format's reader needs, see Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Fault:
         message: What was found, what was expected and how to correct it.
     """
 
-    level: Literal['error', 'warning']
+    level: Level
     kind: str
     file: str
     message: str
@@ -48,7 +51,7 @@ class Instance:
 
 
 @dataclass(slots=True)
-class Item:
+class Item(Generic[AnnotationT]):
     """One image of a data set and where its annotations are.
 
     Attributes:
@@ -59,7 +62,7 @@ class Item:
     """
 
     image: Path
-    annotation: object = None
+    annotation: AnnotationT
     split: str = ''
 
 
@@ -97,7 +100,7 @@ class Record:
 
 
 @dataclass
-class Source:
+class Source(Generic[AnnotationT]):
     """A data set whose format is known, not yet read.
 
     Attributes:
@@ -123,10 +126,15 @@ class Source:
     format: str
     task: Literal['det', 'seg']
     root: Path
-    items: list[Item]
+    items: list[Item[AnnotationT]]
     classes: tuple[str, ...] | None = None
-    read: Callable[[Item, int, int], tuple[list[Instance], list[Fault]]] | None = None
-    read_labels: Callable[[Item], tuple[np.ndarray | None, list[Fault]]] | None = None
+    read: (
+        Callable[[Item[AnnotationT], int, int], tuple[list[Instance], list[Fault]]]
+        | None
+    ) = None
+    read_labels: (
+        Callable[[Item[AnnotationT]], tuple[np.ndarray | None, list[Fault]]] | None
+    ) = None
     palette: list[tuple[int, int, int]] | None = None
     faults: list[Fault] = field(default_factory=list)
     splits: tuple[str, ...] = ()

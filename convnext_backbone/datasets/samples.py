@@ -24,13 +24,14 @@ Areas = dict[str, list[float]]  # class -> area of each of its objects, pixels
 def class_areas(record: Record, source: Source, classes: Sequence[str]) -> Areas:
     """Return the areas of an image's objects; for segmentation one for each class."""
     areas: Areas = {}
+    names = source.classes or ()
     for instance in record.instances:
         if instance.category in classes and not instance.crowd:
             x1, y1, x2, y2 = instance.box
             areas.setdefault(instance.category, []).append((x2 - x1) * (y2 - y1))
     for label, count in record.pixels.items():
-        if 0 < label <= len(source.classes) and source.classes[label - 1] in classes:
-            areas[source.classes[label - 1]] = [count]
+        if 0 < label <= len(names) and names[label - 1] in classes:
+            areas[names[label - 1]] = [count]
     return areas
 
 
@@ -64,6 +65,7 @@ def draw_samples(
         if source.task == 'det':
             picture = _draw_objects(picture, record, classes, palette)
         else:
+            assert source.read_labels is not None  # of segmentation data
             labels, _ = source.read_labels(items[record.image])
             if labels is None:
                 continue
@@ -156,6 +158,7 @@ def _draw_mask(
     classes: Sequence[str],
     palette: Palette,
 ) -> np.ndarray:
+    assert source.classes is not None  # of segmentation data
     table = np.full(256, IGNORED, np.uint8)
     for label, name in enumerate(source.classes, start=1):
         if name in classes:

@@ -43,7 +43,7 @@ def read_record(source: Source, item: Item) -> Record:
     record.width, record.height = image.width, image.height
     record.thumbnail, record.peak = image.thumbnail, image.peak
     try:
-        if source.task == 'det':
+        if source.read is not None:
             record.instances, faults = source.read(item, image.width, image.height)
             record.faults += faults
         else:
@@ -57,6 +57,7 @@ def read_record(source: Source, item: Item) -> Record:
 
 def _read_pixels(source: Source, item: Item, record: Record) -> None:
     """Count the pixels of each label in an image's mask."""
+    assert source.read_labels is not None  # of segmentation data
     labels, faults = source.read_labels(item)
     record.faults += faults
     if labels is None:

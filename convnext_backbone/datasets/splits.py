@@ -64,7 +64,7 @@ def _choose(groups: list[Group], wanted: int, rng: np.random.Generator) -> int:
     """
     order = [groups[i] for i in rng.permutation(len(groups))]
     left = Counter(name for group in groups for name in group.classes)
-    images = Counter()
+    images: Counter[object] = Counter()
     for group in groups:
         images.update(dict.fromkeys(group.classes, len(group.records)))
     share = wanted / max(1, sum(len(group.records) for group in groups))

@@ -26,17 +26,18 @@ def statistics(source: Source, records: Sequence[Record]) -> dict:
     """
     classes = class_names(source, records)
     counts = objects_per_class(source, records)
-    result = {
+    splits: dict[str, dict] = {}
+    result: dict = {
         'format': source.format,
         'task': source.task,
         'root': str(source.root),
         'classes': list(classes),
-        'splits': {},
+        'splits': splits,
     }
     for split in counts:
         part = [record for record in records if record.split == split]
         objects = [i for record in part for i in record.instances if not i.crowd]
-        entry = {
+        entry: dict = {
             'images': len(part),
             'empty': sum(not r.instances and not r.labels for r in part),
             'per_class': {name: counts[split][name] for name in classes},
@@ -45,7 +46,7 @@ def statistics(source: Source, records: Sequence[Record]) -> dict:
             entry['objects'] = len(objects)
             entry['masks'] = sum(i.segmentation is not None for i in objects)
         else:
-            pixels = Counter()
+            pixels: Counter[int] = Counter()
             for record in part:
                 pixels.update(record.pixels)
             total = max(1, sum(pixels.values()))
@@ -53,7 +54,7 @@ def statistics(source: Source, records: Sequence[Record]) -> dict:
                 name: pixels[i] / total for i, name in enumerate(classes, start=1)
             }
             entry['ignored_share'] = pixels[0] / total
-        result['splits'][split or 'all'] = entry
+        splits[split or 'all'] = entry
     sizes = np.array([(r.width, r.height) for r in records if r.width]).reshape(-1, 2)
     result['image_size'] = {
         'width': _quartiles(sizes[:, 0]),

@@ -21,8 +21,8 @@ __all__ = [
     'SEG_CLASSES',
     'SEG_PALETTE',
     'Scene',
-    'preview_sheet',
     'demo_scene',
     'draw_scene',
     'make_demo_data',
+    'preview_sheet',
 ]

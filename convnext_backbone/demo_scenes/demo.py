@@ -17,6 +17,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal, TypedDict
 
 import numpy as np
 
@@ -27,8 +28,9 @@ from convnext_backbone.foundation.files import make_folder
 
 GENERATOR_VERSION = 1  # to be raised with every change of what a seed looks like
 
+Split = Literal['train', 'val']
 # split -> (ADE20K's name, COCO json). The order enters the random seeds.
-SPLITS = {
+SPLITS: dict[Split, tuple[str, str]] = {
     'train': ('training', 'train.json'),
     'val': ('validation', 'val.json'),
 }
@@ -37,11 +39,23 @@ MANIFEST = 'dataset.json'
 CONTENTS = {'images', 'annotations', MANIFEST}
 
 
-def demo_scene(split: str, number: int, *, size: int, seed: int) -> scenes.Scene:
+class Manifest(TypedDict):
+    """What a data set was made from: the content of its `MANIFEST`."""
+
+    generator: str
+    version: int  # `GENERATOR_VERSION`
+    seed: int
+    size: int  # pixels
+    train: int  # pictures
+    val: int  # pictures
+    classes: list[str]
+
+
+def demo_scene(split: Split, number: int, *, size: int, seed: int) -> scenes.Scene:
     """Draw one scene of the demo data set, whichever others there are.
 
     Args:
-        split: 'train' or 'val'.
+        split: Part of the data set.
         number: Index within the split.
         size: Height and width, pixels.
         seed: Seed of the data set.
@@ -90,7 +104,7 @@ def make_demo_data(
         if value < least:
             raise UserError(f'{name}={value}: expected at least {least}')
     scenes.check_size(size)
-    manifest = {
+    manifest: Manifest = {
         'generator': 'convnext_backbone.demo_scenes',
         'version': GENERATOR_VERSION,
         'seed': seed,
@@ -110,7 +124,7 @@ def make_demo_data(
 
 def _replace(
     out_dir: Path,
-    manifest: dict[str, object],
+    manifest: Manifest,
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Write the data set that a manifest describes in place of what is there."""
@@ -128,13 +142,13 @@ def _replace(
 
 def _write(
     root: Path,
-    manifest: dict[str, object],
+    manifest: Manifest,
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Write the data set that a manifest describes into a new folder."""
     total, done = sum(manifest[split] for split in SPLITS), 0
 
-    def draw(split: str) -> Iterator[scenes.Scene]:
+    def draw(split: Split) -> Iterator[scenes.Scene]:
         nonlocal done
         for number in range(manifest[split]):
             yield demo_scene(
@@ -150,7 +164,7 @@ def _write(
     (root / MANIFEST).write_text(text, encoding='utf-8')
 
 
-def _is_complete(root: Path, manifest: dict[str, object]) -> bool:
+def _is_complete(root: Path, manifest: Manifest) -> bool:
     """Tell whether a folder holds every file of the data set a manifest describes."""
     try:
         if json.loads((root / MANIFEST).read_text(encoding='utf-8')) != manifest:

@@ -158,7 +158,7 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
         colorsys.hsv_to_rgb((hue + h) % 1, saturation * s, min(value * v, 1))[::-1]
         for h, s, v in spread
     ]
-    canvas = cv2.resize(
+    canvas: np.ndarray = cv2.resize(
         np.array(corners, np.float32).reshape(2, 2, 3),
         (size, size),
         interpolation=cv2.INTER_LINEAR,

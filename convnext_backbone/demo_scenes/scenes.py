@@ -135,10 +135,8 @@ def _cast_shadow(
     """Darken the canvas beside an object, away from the light."""
     size = len(canvas)
     length = rng.uniform(0.008, 0.03) * size
-    corner = tuple(
-        round(c - length * to_light)
-        for c, to_light in zip(silhouette.corner, light, strict=True)
-    )
+    x, y = silhouette.corner
+    corner = round(x - length * light[0]), round(y - length * light[1])
     shade = np.zeros((size, size), np.float32)
     picture, window = _overlap(silhouette, corner, size)
     shade[picture] = silhouette.coverage[window]
@@ -191,9 +189,15 @@ def _overlap(
         Slices (rows, columns) of the picture, and the same pixels' slices of
         the silhouette's window.
     """
-    picture, window = [], []
-    for start, length in zip(corner[::-1], silhouette.coverage.shape, strict=True):
-        low, high = max(start, 0), max(min(start + length, size), 0)
-        picture.append(slice(low, max(low, high)))
-        window.append(slice(low - start, max(low, high) - start))
-    return tuple(picture), tuple(window)
+    x, y = corner
+    height, width = silhouette.coverage.shape
+    rows, window_rows = _overlap_along(y, height, size)
+    columns, window_columns = _overlap_along(x, width, size)
+    return (rows, columns), (window_rows, window_columns)
+
+
+def _overlap_along(start: int, length: int, size: int) -> tuple[slice, slice]:
+    """Find the overlap along one axis: a slice of the picture, one of the window."""
+    low, high = max(start, 0), max(min(start + length, size), 0)
+    high = max(low, high)
+    return slice(low, high), slice(low - start, high - start)

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor, nn
 
@@ -19,7 +20,10 @@ from convnext_backbone.openmmlab.runner import TestRunner
 
 
 def evaluate(
-    cfg: Config, checkpoint: str, exported: ExportedModel, limit: int | None = None
+    cfg: Config,
+    checkpoint: checkpoints.Source,
+    exported: ExportedModel,
+    limit: int | None = None,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Evaluate a checkpoint on the test data, without and with an exported part.
 
@@ -76,7 +80,7 @@ def _leave_out_missing_images(runner: TestRunner) -> None:
 
 
 def use_exported(
-    model: nn.Module, exported: Callable[[Tensor], tuple[Tensor, ...]]
+    model: BaseModel, exported: Callable[[Tensor], tuple[Tensor, ...]]
 ) -> None:
     """Make a detector or segmentor compute its features or logits by ``exported``.
 

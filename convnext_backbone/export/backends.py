@@ -35,7 +35,8 @@ def require(kind: str) -> None:
             f'format {kind} needs {", ".join(missing)}, which is not installed: run '
             f"pip install 'convnext_backbone[export]'"
         )
-    sys.modules.setdefault('openvino_telemetry', None)
+    # None in place of a module keeps it from being imported; typeshed does not say so.
+    sys.modules.setdefault('openvino_telemetry', None)  # type: ignore[arg-type]
 
 
 @functools.cache

@@ -77,6 +77,7 @@ def save_onnx(
                 input_names=[INPUT],
                 output_names=names,
             )
+        assert onnx_program is not None, 'dynamo=True returns a program'
         onnx_program.save(path, external_data=False)
     finally:
         logging.getLogger('torch.onnx').setLevel(level)

@@ -1,7 +1,7 @@
 """The whole export: convert, check, quantise, evaluate, time, and write."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +179,7 @@ def _read_reference(
         paths = pictures.given_paths(options.images, CHECKED_IMAGES)
     else:
         paths = pictures.image_paths(cfg, 'test', CHECKED_IMAGES)
-    model = ImageModel(build_model(cfg, checkpoint).cpu()).eval()
+    model = ImageModel(build_model(cfg, checkpoint)[0].cpu()).eval()
     load = pictures.Loader(cfg, model.fill, pictures.window(cfg))
     first = load(paths[0])
     if options.shape:
@@ -269,7 +269,10 @@ def _time(
     exported: ExportedModel,
 ) -> dict[str, float]:
     """Time PyTorch, fp32 and, if there is one, int8, all with the same input shape."""
-    models = {'PyTorch': reference.model, 'fp32': exported}
+    models: dict[str, Callable[[Tensor], object]] = {
+        'PyTorch': reference.model,
+        'fp32': exported,
+    }
     if options.int8:
         fp32_file = float_file
         if reference.input_shape:

@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from convnext_backbone.export.rewrite import rewrite
@@ -30,7 +31,7 @@ class ImageModel(nn.Module):
     std: Tensor
     fill: Tensor
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: BaseModel) -> None:
         super().__init__()
         self.model = model
         self.task = 'segmentor' if hasattr(model, 'encode_decode') else 'detector'
@@ -69,4 +70,6 @@ class ImageModel(nn.Module):
 
     def for_export(self) -> 'ImageModel':
         """Return a copy in the form that inference engines run fastest."""
-        return rewrite(copy.deepcopy(self)).eval()
+        copied = copy.deepcopy(self)
+        rewrite(copied)
+        return copied.eval()

@@ -148,8 +148,9 @@ def default_size(cfg: Config, first: Tensor) -> tuple[Size, str]:
     Returns:
         The size in multiples of 32, and what it was taken from.
     """
-    if window(cfg):
-        return padded(window(cfg)), 'the windows of test_cfg.crop_size'
+    crop = window(cfg)
+    if crop:
+        return padded(crop), 'the windows of test_cfg.crop_size'
     steps = next(iter_datasets(cfg.test_dataloader))['pipeline']
     for step in steps:
         scale = step.get('scale')

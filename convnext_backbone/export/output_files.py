@@ -10,7 +10,7 @@ from convnext_backbone.foundation.json_files import write_json
 
 
 def default_path(
-    config: str, checkpoint: Source, work_dir: str, kind: str, int8: bool
+    config: str, checkpoint: Source, work_dir: str | Path, kind: str, int8: bool
 ) -> Path:
     """Choose where to write: beside a local checkpoint, or else in the work dir.
 

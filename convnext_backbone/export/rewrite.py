@@ -6,6 +6,8 @@ outputs and fuses bias and GELU into the convolutions. In the channels_last form
 third of the time was spent on transposes.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,9 +21,15 @@ from convnext_backbone.backbone.block import (
 )
 from convnext_backbone.backbone.convnext import LayerNorm2d
 
+if TYPE_CHECKING:
+    from mmseg.models.utils import Upsample as MmsegUpsample
+
 
 class ChannelNorm(nn.Module):
     """LayerNorm over dimension 1 of (N, C, H, W), with or without its affine part."""
+
+    weight: Tensor  # (C, 1, 1)
+    bias: Tensor  # (C, 1, 1)
 
     def __init__(self, norm: nn.LayerNorm, affine: bool = True) -> None:
         super().__init__()
@@ -40,6 +48,9 @@ class ChannelNorm(nn.Module):
 
 class ChannelGRN(nn.Module):
     """:class:`~convnext_backbone.backbone.block.GRN` on (N, C, H, W)."""
+
+    gamma: Tensor  # (1, C, 1, 1)
+    beta: Tensor  # (1, C, 1, 1)
 
     def __init__(self, grn: GRN) -> None:
         super().__init__()
@@ -64,7 +75,7 @@ class InferenceBlock(nn.Module):
         self.dwconv = block.dwconv
         self.norm = ChannelNorm(block.norm, affine=False)
         wide = (w if w is None else w.double() for w in block.weights())
-        folded = fold_weights(BlockWeights(*wide))
+        folded = fold_weights(BlockWeights._make(wide))
         self.pwconv1 = _conv1x1(folded.weight1, folded.bias1)
         self.grn = None if block.grn is None else ChannelGRN(block.grn)
         self.pwconv2 = _conv1x1(folded.weight2, folded.bias2)
@@ -114,7 +125,7 @@ class Upsample(nn.Module):
     constant: the traced model would be right for images of one size only.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: 'MmsegUpsample') -> None:
         super().__init__()
         self.factor = int(module.scale_factor)
         self.mode = module.mode

@@ -62,8 +62,8 @@ def _metric_table(metrics: dict[str, dict[str, float]]) -> str:
     before, after = metrics['before'], metrics['after']
     for name in before | after:
         # mmdet reports no metric at all when nothing is detected.
-        found = [values.get(name) for values in (before, after)]
-        cells = ['-' if value is None else f'{value:.4g}' for value in found]
-        change = '-' if None in found else f'{found[1] - found[0]:+.4g}'
+        old, new = before.get(name), after.get(name)
+        cells = ['-' if value is None else f'{value:.4g}' for value in (old, new)]
+        change = '-' if old is None or new is None else f'{new - old:+.4g}'
         table.add_row([name, *cells, change])
     return str(table)

@@ -3,26 +3,40 @@
 import json
 import math
 from pathlib import Path
+from typing import TypeVar
 
 from convnext_backbone.foundation.errors import UserError, os_errors_told
 from convnext_backbone.foundation.files import write_bytes
 
+Content = TypeVar('Content', dict, list)
 
-def read_json(path: str | Path) -> object:
+
+def read_json(path: str | Path, kind: type[Content]) -> Content:
     """Read a JSON file that the project wrote itself.
+
+    Args:
+        path: The file.
+        kind: What it holds: an object is a dict, an array a list.
 
     Raises:
         UserError: The file cannot be read, or is damaged.
     """
     with os_errors_told(f'reading {path}'):
-        content = Path(path).read_bytes()
+        text = Path(path).read_bytes()
     try:
-        return json.loads(content)
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(
             f'{path} is not valid JSON ({error}): restore the damaged file, or remove '
             f'it'
         ) from error
+    if not isinstance(content, kind):
+        raise UserError(
+            f'{path} holds {content!r:.40}, expected a JSON '
+            f'{"object" if kind is dict else "array"}: restore the damaged file, or '
+            f'remove it'
+        )
+    return content
 
 
 def write_json(path: str | Path, content: object) -> None:

@@ -1,6 +1,6 @@
 """The differences between two configs, value by value."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mmengine.config import Config
 
@@ -19,7 +19,7 @@ def differences(cfg: Config, other: Config) -> Iterator[str]:
 
 def flatten(node: object, name: str = '') -> Iterator[tuple[str, object]]:
     """Yield (dotted name, value) of every leaf; the items of lists are numbered."""
-    items = ()
+    items: Iterable[tuple[object, object]] = ()
     if isinstance(node, dict):
         items = node.items()
     elif isinstance(node, list | tuple) and any(isinstance(v, dict) for v in node):

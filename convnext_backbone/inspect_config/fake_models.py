@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel, BaseModule
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -14,7 +15,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 
 @contextmanager
-def fake_model(cfg: Config, device: str = 'cuda') -> Iterator[nn.Module]:
+def fake_model(cfg: Config, device: str = 'cuda') -> Iterator[BaseModel]:
     """Build a config's model of FakeTensors, for the length of the block.
 
     Args:
@@ -26,7 +27,7 @@ def fake_model(cfg: Config, device: str = 'cuda') -> Iterator[nn.Module]:
 
 
 @contextmanager
-def fake_tensors(model: nn.Module, device: str = 'cuda') -> Iterator[nn.Module]:
+def fake_tensors(model: BaseModel, device: str = 'cuda') -> Iterator[BaseModel]:
     """Replace parameters and buffers by FakeTensors; in the block all tensors are such.
 
     Args:
@@ -39,13 +40,13 @@ def fake_tensors(model: nn.Module, device: str = 'cuda') -> Iterator[nn.Module]:
             for key, value in list(module.named_parameters(recurse=False)):
                 fake = torch.empty(value.shape, dtype=value.dtype, device=device)
                 setattr(module, key, nn.Parameter(fake, value.requires_grad))
-            for key, value in list(module.named_buffers(recurse=False)):
-                fake = torch.empty(value.shape, dtype=value.dtype, device=device)
+            for key, buffer in list(module.named_buffers(recurse=False)):
+                fake = torch.empty(buffer.shape, dtype=buffer.dtype, device=device)
                 setattr(module, key, fake)
         yield model
 
 
-def meta_model(cfg: Config) -> nn.Module:
+def meta_model(cfg: Config) -> BaseModel:
     """Build a config's model with parameters on the meta device, buffers on the CPU."""
     with (
         meta_parameters(),
@@ -61,20 +62,23 @@ def meta_parameters() -> Iterator[None]:
     Unlike within ``torch.device('meta')``, constructors may read the values of tensors,
     as Swin's does.
     """
-    hook = register_module_parameter_registration_hook(
-        lambda module, name, value: (
-            None
-            if value is None
-            else nn.Parameter(value.detach().to('meta'), value.requires_grad)
-        )
-    )
+
+    def to_meta(
+        module: nn.Module, name: str, value: nn.Parameter | None
+    ) -> nn.Parameter | None:
+        if value is None:
+            return None
+        return nn.Parameter(value.detach().to('meta'), value.requires_grad)
+
+    # torch's annotation leaves out that a hook may return another parameter.
+    hook = register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]
     try:
         yield
     finally:
         hook.remove()
 
 
-def images_for(model: nn.Module, number: int, shape: tuple[int, int]) -> Tensor:
+def images_for(model: BaseModel, number: int, shape: tuple[int, int]) -> Tensor:
     """Make images (N, C, H, W) with the channels that the backbone's first layer takes.
 
     Args:
@@ -86,7 +90,7 @@ def images_for(model: nn.Module, number: int, shape: tuple[int, int]) -> Tensor:
     return stem.new_zeros(number, stem.shape[1], *shape)
 
 
-def forward(model: nn.Module, images: Tensor, boxes: int, masks: int) -> None:
+def forward(model: BaseModel, images: Tensor, boxes: int, masks: int) -> None:
     """Run a model up to the outputs of the heads that inference uses.
 
     Args:
@@ -117,15 +121,18 @@ def forward(model: nn.Module, images: Tensor, boxes: int, masks: int) -> None:
     size = tuple(images.shape[-2:])
     meta = dict(img_shape=size, batch_input_shape=size)
     samples = [Sample(metainfo=meta) for _ in images]
-    head = getattr(model, 'decode_head', None)
-    if head and 'batch_data_samples' in inspect.signature(head.forward).parameters:
-        head(
+    decode_head = getattr(model, 'decode_head', None)
+    if (
+        decode_head
+        and 'batch_data_samples' in inspect.signature(decode_head.forward).parameters
+    ):
+        decode_head(
             model.extract_feat(images), samples
         )  # Mask2Former's, to which mmseg's tensor mode passes no samples
     else:
         model(images, samples, mode='tensor')
 
 
-def listed(modules: nn.Module) -> list[nn.Module]:
+def listed(modules: BaseModule | nn.ModuleList) -> list[BaseModule]:
     """Return the modules of a ModuleList, or a single module, as a list."""
     return list(modules) if isinstance(modules, nn.ModuleList) else [modules]

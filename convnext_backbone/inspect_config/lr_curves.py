@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.optim import _ParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
@@ -33,14 +33,17 @@ def trace_rates(
     by_epoch = 'max_epochs' in cfg.train_cfg
     length = epoch_length(cfg) if by_epoch else 1
     total = cfg.train_cfg.get('max_epochs', 0) * length or cfg.train_cfg.max_iters
+    last_rate = groups[-1].lr
+    assert last_rate is not None, 'build_groups lists no frozen parameters'
     stand_ins = [{'params': [nn.Parameter(torch.zeros(1))], 'lr': g.lr} for g in groups]
-    optimizer = torch.optim.SGD(stand_ins, lr=groups[-1].lr)
+    optimizer = torch.optim.SGD(stand_ins, lr=last_rate)
     schedulers = [
         _build_scheduler(dict(config), optimizer, length, cfg.train_cfg)
         for config in scheduler_configs(cfg.get('param_scheduler'))
     ]
     optimizer.step()  # without gradients; schedulers warn if they step before it
-    positions, rates = [], [[] for _ in groups]
+    positions: list[float] = []
+    rates: list[list[float]] = [[] for _ in groups]
     every = max(1, total // POINTS)
     for step in range(total):
         if step % every == 0 or step == total - 1:
@@ -54,7 +57,7 @@ def trace_rates(
 
 
 def _build_scheduler(
-    config: dict, optimizer: torch.optim.Optimizer, length: int, train_cfg: dict
+    config: dict, optimizer: torch.optim.Optimizer, length: int, train_cfg: ConfigDict
 ) -> _ParamScheduler:
     """Build a scheduler as mmengine's Runner does: by default it ends with the loop."""
     by_epoch = config.get('by_epoch', True)

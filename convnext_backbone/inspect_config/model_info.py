@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass
 import torch
 from mmcv.ops import MultiScaleDeformableAttention
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS, DefaultScope
-from torch import Tensor, nn
+from torch import Tensor
 
 from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.inspect_config.fake_models import fake_model, forward, images_for
@@ -118,7 +119,7 @@ def model_info(
 
 
 def _count(
-    model: nn.Module, shape: tuple[int, int]
+    model: BaseModel, shape: tuple[int, int]
 ) -> tuple[tuple[Part, ...], Sequence[Tensor]]:
     """Count the parts of a model on one image of a shape.
 

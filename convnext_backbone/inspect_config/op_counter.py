@@ -14,6 +14,7 @@ from collections.abc import Callable
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+from torch.utils.hooks import RemovableHandle
 
 REST = 'model'  # the part of operations outside of every named part
 
@@ -35,7 +36,7 @@ class OpCounter(TorchDispatchMode):
         self.flops: Counter[str] = Counter()
         self.activations: Counter[str] = Counter()
         self._active = [REST]  # parts whose modules are running, innermost last
-        self._hooks = []
+        self._hooks: list[RemovableHandle] = []
         for name, module in model.named_modules():
             if name:
                 self._watch(module, part_of(name))

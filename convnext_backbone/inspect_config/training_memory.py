@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from convnext_backbone.backbone.block import Block
@@ -129,7 +130,7 @@ def _autocast(device: str, dtype: str | None) -> Iterator[None]:
         torch.clear_autocast_cache()
 
 
-def _training_forward(model: nn.Module, images: Tensor, train_cfg: dict) -> None:
+def _training_forward(model: BaseModel, images: Tensor, train_cfg: dict) -> None:
     """Run what a training step runs, but for the losses of detectors."""
     if hasattr(model, 'decode_head'):
         features = model.extract_feat(images)

@@ -92,7 +92,7 @@ def installed_mmcv() -> tuple[str, str]:
 def required_standard() -> int:
     """The C++ standard that torch's own headers insist on, such as 20."""
     # Read from the file, since importing torch takes seconds.
-    root = Path(importlib.metadata.distribution('torch').locate_file('torch'))
+    root = Path(str(importlib.metadata.distribution('torch').locate_file('torch')))
     header = root / 'include/ATen/ATen.h'
     match = re.search(r'__cplusplus < (\d+)L', header.read_text(encoding='utf-8'))
     if not match or match.group(1) not in STANDARDS:
@@ -132,9 +132,11 @@ def unpack(name: str, version: str, folder: Path) -> Path:
     )
     (archive,) = folder.glob('*.tar.gz')
     with tarfile.open(archive) as tar:
-        # Python 3.10 and 3.11 have it from their later releases on.
-        safe = {'filter': 'data'} if hasattr(tarfile, 'data_filter') else {}
-        tar.extractall(folder, **safe)
+        # Python 3.10 and 3.11 have filters from their later releases on.
+        if hasattr(tarfile, 'data_filter'):
+            tar.extractall(folder, filter='data')
+        else:
+            tar.extractall(folder)
     return folder / archive.name.removesuffix('.tar.gz')
 
 

@@ -16,12 +16,14 @@ class SafeCheckpointHook(CheckpointHook):
     would be left with none.
     """
 
+    best_ckpt_path: str | None
+
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         old, self.best_ckpt_path = self.best_ckpt_path, None
         try:
             super()._save_best_checkpoint(runner, metrics)
         finally:
-            new = self.best_ckpt_path
+            new: str | None = self.best_ckpt_path
             self.best_ckpt_path = new or old
         if new and old and new != old and is_main_process():
             Path(old).unlink(missing_ok=True)

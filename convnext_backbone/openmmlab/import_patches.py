@@ -4,7 +4,7 @@ Importing this module needs the standard library only.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -20,7 +20,7 @@ class PatchFinder:
 
     @staticmethod
     def find_spec(
-        name: str, path: object = None, target: object = None
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the spec that another finder has for a registered module."""
         if name not in _PATCHES and name not in _EXPLANATIONS:
@@ -31,9 +31,10 @@ class PatchFinder:
             if finder is not PatchFinder and hasattr(finder, 'find_spec')
         )
         spec = next(filter(None, specs), None)
-        if spec is None or not hasattr(spec.loader, 'exec_module'):
+        loader = None if spec is None else spec.loader
+        if loader is None or not hasattr(loader, 'exec_module'):
             return spec
-        run = spec.loader.exec_module
+        run = loader.exec_module
 
         def run_and_patch(module: ModuleType) -> None:
             try:
@@ -46,7 +47,8 @@ class PatchFinder:
             if module.__name__ == name and name in _PATCHES:
                 _PATCHES[name](module)
 
-        spec.loader.exec_module = run_and_patch
+        # mypy lets no method be replaced, not even one of this loader alone.
+        loader.exec_module = run_and_patch  # type: ignore[method-assign]
         return spec
 
 

@@ -18,7 +18,7 @@ import importlib.util
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -38,7 +38,9 @@ class ServedOpsFinder:
     """Meta path finder of exactly one module, ``mmcv._ext``."""
 
     @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> object:
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Returns the spec of the served ops for ``mmcv._ext``, else None."""
         if name == EXTENSION:
             return importlib.util.spec_from_file_location(name, SERVED_OPS)

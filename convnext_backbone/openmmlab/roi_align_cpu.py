@@ -6,6 +6,8 @@ the output's gradient, channels innermost, so that every weight serves a whole
 vector of channels; torchvision's kernel scatters one channel at a time.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -15,7 +17,7 @@ from torch import Tensor
 def roi_align_backward(
     grad_output: Tensor,
     rois: Tensor,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Sequence[int],
     spatial_scale: float,
     sampling_ratio: int,
     aligned: bool,

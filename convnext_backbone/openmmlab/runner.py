@@ -128,7 +128,11 @@ class Runner(MMRunner):
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register the default hooks, with a safer one for checkpoints."""
         saving = (hooks or {}).get('checkpoint')
-        if isinstance(saving, dict) and saving.get('type') == 'CheckpointHook':
+        if (
+            hooks
+            and isinstance(saving, dict)
+            and saving.get('type') == 'CheckpointHook'
+        ):
             kind = 'convnext_backbone.SafeCheckpointHook'
             hooks = {**hooks, 'checkpoint': {**saving, 'type': kind}}
         super().register_default_hooks(hooks)

@@ -15,13 +15,14 @@ import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from convnext_backbone.openmmlab import compat
 from convnext_backbone.openmmlab.import_patches import patch_on_import
 
 if TYPE_CHECKING:
     from convnext_backbone.checkpoints.reference import Source
+    from convnext_backbone.checkpoints.safe_reading.reading import MapLocation
 
 _ROOTS = ('mmengine', 'mmcv', 'mmdet', 'mmseg')
 
@@ -43,7 +44,11 @@ class _SafeTorch(ModuleType):
         return getattr(self._torch, name)
 
     @staticmethod
-    def load(file: object, map_location: object = None, **_: object) -> dict:
+    def load(
+        file: str | Path | BinaryIO,
+        map_location: 'MapLocation' = None,
+        **_: object,
+    ) -> dict:
         """Read a path or an open file; the other arguments are ignored."""
         if not hasattr(file, 'read'):
             return _read(file, map_location)
@@ -55,12 +60,10 @@ class _SafeTorch(ModuleType):
 
 def _patch_checkpoint(module: ModuleType) -> None:
     """Patch mmengine.runner.checkpoint, whose loaders all end in torch or load_url."""
-    module.torch = _SafeTorch(module.torch)
-    module.load_url = _load_url
     load = module.load_from_local
 
     @functools.wraps(load)
-    def load_from_local(filename: str, map_location: object = None) -> dict:
+    def load_from_local(filename: str, map_location: 'MapLocation' = None) -> dict:
         from convnext_backbone.checkpoints.reference import CheckpointRef
 
         reference = CheckpointRef.parse(filename)
@@ -68,7 +71,11 @@ def _patch_checkpoint(module: ModuleType) -> None:
             return _load_url(reference, map_location=map_location)
         return load(filename, map_location)
 
-    module.load_from_local = load_from_local
+    vars(module).update(
+        torch=_SafeTorch(module.torch),
+        load_url=_load_url,
+        load_from_local=load_from_local,
+    )
     schemes = compat.loader_schemes(module.CheckpointLoader)
     schemes.update({k: load_from_local for k, v in schemes.items() if v is load})
 
@@ -77,13 +84,16 @@ def _patch_hub(module: ModuleType) -> None:
     """Replace torch's load_url, which unpickles, here and where it was imported."""
     load_url = module.load_url
     for name, holder in list(sys.modules.items()):
-        if name.partition('.')[0] in _ROOTS:
-            if vars(holder).get('load_url') is load_url:
-                holder.load_url = _load_url
+        of_openmmlab = name.partition('.')[0] in _ROOTS
+        if of_openmmlab and vars(holder).get('load_url') is load_url:
+            vars(holder)['load_url'] = _load_url
 
 
 def _load_url(
-    url: 'Source', _dir: object = None, map_location: object = None, **_: object
+    url: 'Source',
+    _dir: object = None,
+    map_location: 'MapLocation' = None,
+    **_: object,
 ) -> dict:
     """Read a remote checkpoint through the project's cache, as torch's load_url.
 
@@ -97,7 +107,7 @@ def _load_url(
         return _read(path, map_location)
 
 
-def _read(path: object, map_location: object) -> dict:
+def _read(path: str | Path, map_location: 'MapLocation') -> dict:
     """Read a file; where torch would restore tensors to their GPU, the CPU serves."""
     from convnext_backbone.checkpoints.safe_reading.reading import read_file
 

@@ -73,7 +73,7 @@ def softnms(
     """
     corners = boxes.detach().to(_kernel_dtype(boxes)).numpy()
     score = scores.detach().to(_kernel_dtype(boxes)).numpy().copy()
-    left = np.arange(len(score))
+    left: np.ndarray = np.arange(len(score))
     area = np.prod(corners[:, 2:] - corners[:, :2] + offset, axis=1)
     selected, selected_scores = [], []
     while len(left):

@@ -39,7 +39,9 @@ def draw_sample(
         The picture, BGR, enlarged if the image is small.
     """
     image = enlarge(image)
-    colours = [tuple(c) for c in palette] if palette else default_palette(len(classes))
+    colours = (
+        [(r, g, b) for r, g, b in palette] if palette else default_palette(len(classes))
+    )
     if f'{which}_sem_seg' in sample:
         labels = np.asarray(sample[f'{which}_sem_seg']['data'].cpu())[0]
         return draw_labels(image, labels, classes, colours)
@@ -200,7 +202,7 @@ def default_palette(count: int) -> list[tuple[int, int, int]]:
     light = 200 + 55 * (np.arange(count) % 2)
     hsv = np.stack([hue, np.full(count, 190), light], axis=1).astype(np.uint8)
     rgb = cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
-    return [tuple(int(v) for v in colour) for colour in rgb]
+    return [(r, g, b) for r, g, b in rgb.tolist()]
 
 
 def contact_sheet(

@@ -1,5 +1,6 @@
 """Draws ground truth beside prediction while a model is evaluated."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +52,7 @@ class ShowResultsHook(Hook):
         outputs: Sequence | None = None,
     ) -> None:
         """Draw the images of a batch."""
+        assert outputs is not None  # mmengine's test loop passes them
         meta = runner.test_dataloader.dataset.metainfo
         for output in outputs:
             sample = output.to_dict()
@@ -75,7 +77,8 @@ class ShowResultsHook(Hook):
     @master_only
     def after_test(self, runner) -> None:
         """Write the contact sheet."""
-        rows = [sum(self.sheet[i : i + 2], []) for i in range(0, len(self.sheet), 2)]
+        pairs = [self.sheet[i : i + 2] for i in range(0, len(self.sheet), 2)]
+        rows = [list(itertools.chain.from_iterable(pair)) for pair in pairs]
         sheet = drawing.contact_sheet(rows, ('ground truth', 'prediction'))
         path = self.out_dir / 'contact_sheet.png'
         write_png(path, sheet)

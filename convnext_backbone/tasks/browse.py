@@ -2,8 +2,9 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -13,7 +14,6 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import set_random_seed
 from mmengine.structures import BaseDataElement
-from torch.utils.data import Dataset
 
 from convnext_backbone.config.parts import iter_datasets
 from convnext_backbone.foundation.errors import UserError, os_errors_told
@@ -47,10 +47,28 @@ class Cell(NamedTuple):
     objects: int  # their number; for segmentation that of the classes in the sample
 
 
-class Origin(NamedTuple):
+class SampleDataset(Protocol):
+    """What mmengine's data sets and their wrappers have in common."""
+
+    @property
+    def metainfo(self) -> dict:
+        """Return the names of the classes, and more."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    def __getitem__(self, index: int) -> dict:
+        """Return a sample as the pipeline makes it."""
+
+    def get_data_info(self, index: int) -> dict:
+        """Return what the annotations have about a sample."""
+
+
+@dataclass(frozen=True)
+class Origin:
     """The innermost data set that an index leads to, and the index there."""
 
-    dataset: Dataset
+    dataset: SampleDataset
     index: int
     steps: list  # the transforms of the data set, then those of its wrappers
 
@@ -91,7 +109,7 @@ def browse(
     logger.info(f'{len(rows)} images of the {split} data drawn, see {out}')
 
 
-def build_dataset(cfg: Config, split: str) -> Dataset:
+def build_dataset(cfg: Config, split: str) -> SampleDataset:
     """Build the data set of a split with its wrappers and pipelines.
 
     Raises:
@@ -112,8 +130,9 @@ def build_dataset(cfg: Config, split: str) -> Dataset:
     leaves = list(iter_datasets(loader))
     for leaf in leaves:
         leaf['serialize_data'] = False  # fails without images
-    places = [leaf.get('ann_file') or leaf.get('data_root') for leaf in leaves]
-    places = ', '.join(map(str, places))
+    places = ', '.join(
+        str(leaf.get('ann_file') or leaf.get('data_root')) for leaf in leaves
+    )
     try:
         with (
             building(cfg.filename),
@@ -136,23 +155,24 @@ def build_dataset(cfg: Config, split: str) -> Dataset:
     return dataset
 
 
-def locate(dataset: Dataset, index: int) -> Origin:
+def locate(dataset: SampleDataset, index: int) -> Origin:
     """Find the innermost data set and the index there of a sample."""
-    steps = []
+    steps: list = []
     while True:
         pipeline = getattr(dataset, 'pipeline', [])
         steps = [*getattr(pipeline, 'transforms', pipeline), *steps]
-        if hasattr(dataset, 'datasets'):
-            which, index = original_index(dataset, index)
+        found = original_index(dataset, index)
+        if hasattr(dataset, 'datasets') and isinstance(found, tuple):
+            which, index = found
             dataset = dataset.datasets[which]
-        elif hasattr(dataset, 'dataset'):
-            index = original_index(dataset, index)
+        elif hasattr(dataset, 'dataset') and isinstance(found, int):
+            index = found
             dataset = dataset.dataset
         else:
             return Origin(dataset, index, steps)
 
 
-def choose(dataset: Dataset, count: int) -> list[int]:
+def choose(dataset: SampleDataset, count: int) -> list[int]:
     """Choose indices that lead to different images, spread over the data set."""
     first: dict[tuple[int, int], int] = {}
     for index in range(len(dataset)):
@@ -164,7 +184,7 @@ def choose(dataset: Dataset, count: int) -> list[int]:
     return [indices[i] for i in spread]
 
 
-def draw_row(dataset: Dataset, index: int) -> list[Cell]:
+def draw_row(dataset: SampleDataset, index: int) -> list[Cell]:
     """Draw an image as it was annotated, then samples as the pipeline makes them.
 
     Raises:
@@ -293,7 +313,7 @@ def lay_out(rows: Sequence[Sequence[Cell]]) -> np.ndarray:
         max(MIN_COLUMN, *(cell.picture.shape[1] for cell in column))
         for column in zip(*rows, strict=True)
     ]
-    strips = []
+    strips: list[np.ndarray] = []
     for row in rows:
         height = max(cell.picture.shape[0] for cell in row) + CAPTION
         cells = [

@@ -10,11 +10,11 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
-from mmengine.model import revert_sync_batchnorm
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.utils import track_iter_progress
 from PIL import Image
-from torch import nn, no_grad
+from torch import no_grad
 
 from convnext_backbone import checkpoints
 from convnext_backbone.config.parts import iter_datasets
@@ -59,9 +59,8 @@ def infer(
     result = Path(out_dir, 'predictions.json')
     check_writable(result)
     logger = MMLogger.get_instance('infer', logger_name='mmengine')
-    model = build_model(cfg, checkpoint)
+    model, meta = build_model(cfg, checkpoint)
     pipeline = build_pipeline(cfg)
-    meta = model.dataset_meta
     predictions, failed = [], []
     dark: list[tuple[int, Path]] = []  # greatest value, image of 16 bits
     try:
@@ -165,8 +164,13 @@ def find_images(inputs: Iterable[str]) -> Iterator[tuple[Path, Path]]:
             raise UserError(f'{path} does not exist: give an image or a folder')
 
 
-def build_model(cfg: Config, checkpoint: checkpoints.Source) -> nn.Module:
-    """Build a config's model in eval mode with a checkpoint's weights and classes."""
+def build_model(cfg: Config, checkpoint: checkpoints.Source) -> tuple[BaseModel, dict]:
+    """Build a config's model in eval mode with a checkpoint's weights.
+
+    Returns:
+        The model, and the ``metainfo`` of the data that it was trained on: the names
+        of the classes and their palette.
+    """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     with building(cfg.filename):
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
@@ -174,8 +178,7 @@ def build_model(cfg: Config, checkpoint: checkpoints.Source) -> nn.Module:
     if meta is None:  # a bare state dict: the config's own classes
         dataset = next(iter_datasets(cfg.test_dataloader))
         meta = DATASETS.build({**dataset, 'lazy_init': True}).metainfo
-    model.dataset_meta = meta
-    return model.to(get_device()).eval()
+    return model.to(get_device()).eval(), meta
 
 
 def build_pipeline(cfg: Config) -> Compose:
@@ -195,7 +198,7 @@ def build_pipeline(cfg: Config) -> Compose:
         return Compose(steps)
 
 
-def predict(model: nn.Module, pipeline: Compose, path: str) -> dict:
+def predict(model: BaseModel, pipeline: Compose, path: str) -> dict:
     """Predict on one image file; return the data sample as a dict."""
     with no_grad():
         batch = pseudo_collate([pipeline(dict(img_path=path, img_id=0))])

@@ -73,4 +73,4 @@ def last_run(work_dir: str | Path) -> dict:
         UserError: The record cannot be read, or is damaged.
     """
     files = sorted(Path(work_dir).glob(f'*/{NAME}'))
-    return read_json(files[-1]) if files else {}
+    return read_json(files[-1], dict) if files else {}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.model import BaseTTAModel
+from mmengine.model import BaseModel, BaseModule, BaseTTAModel
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor, nn
 
@@ -145,8 +145,8 @@ class InstanceTTAModel(BaseTTAModel):
                 self._mask_probabilities(x, boxes, view)
                 for x, view in zip(features, metas, strict=True)
             ) / len(features)
-        head = self.module.roi_head.mask_head
-        head = head[-1] if isinstance(head, nn.ModuleList) else head
+        heads = self.module.roi_head.mask_head
+        head: BaseModule = heads[-1] if isinstance(heads, nn.ModuleList) else heads
         pasted = head.predict_by_feat(
             total.split(counts),
             [sample.pred_instances for sample in samples],
@@ -188,7 +188,7 @@ class InstanceTTAModel(BaseTTAModel):
         )
 
 
-def runs_in_steps(model: nn.Module) -> bool:
+def runs_in_steps(model: BaseModel) -> bool:
     """Tell whether a detector predicts in the steps of mmdet's two-stage detectors."""
     from mmdet.models.detectors import TwoStageDetector
     from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
@@ -283,7 +283,7 @@ def view_pipeline(pipeline: Sequence[dict], filename: str | None) -> list[dict]:
             f'keep_ratio=True) after LoadImageFromFile'
         )
     at = kinds.index('Resize')
-    views = []
+    views: list[dict] = []
     for factor in FACTORS:
         for prob in (0.0, 1.0):
             steps = [scaled(pipeline[at], factor), dict(type='RandomFlip', prob=prob)]

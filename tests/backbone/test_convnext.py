@@ -338,8 +338,13 @@ def frozen_names(model: nn.Module) -> set[str]:
         (1, ('downsample_layers.0', 'stages.0', 'norm0')),
         (
             2,
-            ('downsample_layers.0', 'downsample_layers.1', 'stages.0', 'stages.1')
-            + ('norm0',),
+            (
+                'downsample_layers.0',
+                'downsample_layers.1',
+                'stages.0',
+                'stages.1',
+                'norm0',
+            ),
         ),
         (4, ('downsample_layers', 'stages', 'norm')),
     ],

@@ -189,7 +189,7 @@ GOLDEN = {
 }
 
 
-@pytest.mark.parametrize('decay_type, depths', GOLDEN)
+@pytest.mark.parametrize(('decay_type', 'depths'), GOLDEN)
 def test_golden_learning_rates(decay_type, depths):
     model = Detector(depths)
     wrapper = construct(model, lr=1, decay_rate=2, decay_type=decay_type)
@@ -204,7 +204,7 @@ def test_golden_learning_rates(decay_type, depths):
 
 
 @pytest.mark.parametrize(
-    'depths, rate, name, scale',
+    ('depths', 'rate', 'name', 'scale'),
     [
         (TINY, 0.7, 'downsample_layers.0.0.weight', '0.0824'),
         (TINY, 0.7, 'stages.3.1.gamma', '0.7000'),
@@ -219,7 +219,7 @@ def test_published_layer_wise_scales(depths, rate, name, scale):
 
 
 @pytest.mark.parametrize(
-    'depths, scales',
+    ('depths', 'scales'),
     [
         (TINY, ['0.478', '0.531', '0.590', '0.656', '0.729']),
         (BASE, ['0.254', '0.282', '0.314', '0.349', '0.387']),
@@ -237,7 +237,7 @@ def test_published_stage_wise_scales(depths, scales):
 
 @pytest.mark.parametrize('toolbox', ['mmdet', 'mmseg'])
 @pytest.mark.parametrize('decay_type', ['layer_wise', 'stage_wise'])
-@pytest.mark.parametrize('depths, published_n', [(TINY, 6), (BASE, 12)])
+@pytest.mark.parametrize(('depths', 'published_n'), [(TINY, 6), (BASE, 12)])
 @pytest.mark.parametrize('use_grn', [False, True], ids=['v1', 'v2'])
 def test_equals_the_toolboxes_constructors(
     toolbox, decay_type, depths, published_n, use_grn
@@ -309,7 +309,7 @@ def test_other_numbers_of_stages():
     for depths in ((2, 3), (1, 1, 2, 1, 1)):
         model = Detector(depths)
         for decay_type in ('layer_wise', 'stage_wise'):
-            with pytest.raises(ValueError, match='four stages.*block_wise'):
+            with pytest.raises(ValueError, match=r'four stages.*block_wise'):
                 construct(model, decay_type=decay_type)
     model = Detector((2, 3))
     wrapper = construct(model, decay_type='block_wise', decay_rate=2, lr=1)
@@ -431,7 +431,7 @@ def test_teacher_and_student_decay_by_their_own_depths():
     assert lrs['student.backbone.stages.2.8.dwconv.weight'] == (4, 'layer_11.decay')
     assert lrs['teacher.neck.conv.weight'] == (1, 'layer_13.decay')
     assert lrs['student.neck.conv.weight'] == (1, 'layer_13.decay')
-    with pytest.raises(ValueError, match='teacher.backbone.*num_layers=12'):
+    with pytest.raises(ValueError, match=r'teacher.backbone.*num_layers=12'):
         construct(model, num_layers=6)
 
     model['teacher'].requires_grad_(False)
@@ -577,7 +577,7 @@ def test_optimizer_without_weight_decay_keeps_its_default():
 
 
 @pytest.mark.parametrize(
-    'cfg, message',
+    ('cfg', 'message'),
     [
         (None, 'decay_rate must be a number above 0.*got None'),
         ({}, 'decay_rate must be a number above 0.*got None'),
@@ -618,7 +618,7 @@ def test_wrong_options_are_an_error_with_the_fix(cfg, message):
 
 
 def test_missing_learning_rate_is_an_error():
-    with pytest.raises(ValueError, match='learning rate.*lr=None.*optimizer.lr'):
+    with pytest.raises(ValueError, match=r'learning rate.*lr=None.*optimizer.lr'):
         LayerDecayOptimWrapperConstructor(
             dict(optimizer=dict(type='AdamW')), dict(decay_rate=0.7)
         )
@@ -641,7 +641,7 @@ def test_no_convnext_is_an_error_that_names_what_was_found():
         ValueError, match=r'Module is .*test_layer_decay\..*ConvNeXt\. Set'
     ):
         construct(model)
-    with pytest.raises(ValueError, match='torch.nn.modules.linear.Linear'):
+    with pytest.raises(ValueError, match=r'torch.nn.modules.linear.Linear'):
         construct(nn.Linear(2, 2))
 
 
@@ -698,7 +698,8 @@ def test_custom_key_without_effect_is_warned_about():
     with captured_log() as records:
         construct(Detector(), custom_keys=keys)
     (warning,) = (r.getMessage() for r in records if r.levelno == logging.WARNING)
-    assert "'nekc'" in warning and "'neck'" not in warning
+    assert "'nekc'" in warning
+    assert "'neck'" not in warning
 
 
 def test_schedulers_keep_the_ratios():
@@ -731,7 +732,8 @@ def test_optimizer_wrappers(wrapper, monkeypatch):
     monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
     model = Detector()
     built = construct(model, wrapper=wrapper)
-    assert type(built).__name__ == wrapper and isinstance(built, OptimWrapper)
+    assert type(built).__name__ == wrapper
+    assert isinstance(built, OptimWrapper)
     lrs = by_name(model, built, 'lr')
     assert lrs['backbone.stages.2.4.gamma'] == (0.7**3 * BASE_LR,)
 
@@ -780,7 +782,7 @@ init_default_scope('{scope}')
 backbone = MODELS.build(dict(
     type='convnext_backbone.ConvNeXt',
     arch=dict(depths=(3, 3, 9, 3), channels=(4, 8, 16, 32))))
-assert 'convnext_backbone.backbone.layer_decay' not in sys.modules
+assert 'convnext_backbone.backbone.optim_constructor' not in sys.modules
 wrapper = build_optim_wrapper(backbone, dict(
     type='OptimWrapper',
     constructor='convnext_backbone.LayerDecayOptimWrapperConstructor',
@@ -799,9 +801,9 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
 
 @pytest.mark.parametrize(
-    'scope, before, root',
+    ('scope', 'before', 'root'),
     [
-        ('mmdet', '', 'convnext_backbone.backbone.layer_decay'),
+        ('mmdet', '', 'convnext_backbone.backbone.optim_constructor'),
         ('mmseg', TAKEN, '__main__'),
     ],
     ids=['mmdet', 'mmseg where another package has the unscoped name'],
@@ -827,6 +829,7 @@ def test_every_block_has_one_id_and_ids_rise_with_depth():
                 key=lambda name: name.split('.')[1:3],
             )
         ]
-        assert len(ids) == 36 and all(len(block) == 1 for block in ids)
+        assert len(ids) == 36
+        assert all(len(block) == 1 for block in ids)
         flat = [block.pop() for block in ids]
         assert flat == sorted(flat)

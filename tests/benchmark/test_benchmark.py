@@ -105,7 +105,7 @@ def test_an_interrupted_run_keeps_the_archs_that_are_done(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize(
-    'argv, message',
+    ('argv', 'message'),
     [
         (['--against', 'meta,keras'], f'--against keras: .*{", ".join(PEERS)}'),
         (

@@ -56,5 +56,5 @@ def test_a_wrong_gradient_is_found():
     kept_samples = kept_samples_of(arch)
     ours, peer = contestants(arch, kept_samples, (OURS, False), ('meta', False))
     wrong = Contestant('meta', TwiceTheGradient(peer.module), peer.params)
-    with pytest.raises(ValueError, match='meta .* the gradient of .* differs by 1.0e'):
+    with pytest.raises(ValueError, match=r'meta .* the gradient of .* differs by 1.0e'):
         check_equivalence(ours, [wrong], kept_samples, images())

@@ -2,10 +2,14 @@
 
 import importlib.util
 
+import pytest
 from support.small_backbones import small
+from torch import nn
 
 from convnext_backbone.benchmark.pairing import entrants, pairs
-from convnext_backbone.benchmark.peers import OURS, absence
+from convnext_backbone.benchmark.peers import OURS, PEERS, Peer, absence, build
+from convnext_backbone.benchmark.shared_drop_path import KeptSamples
+from convnext_backbone.foundation.errors import UserError
 
 
 def test_peers_with_full_checkpointing_compare_with_ours_of_that_level():
@@ -18,6 +22,13 @@ def test_peers_with_full_checkpointing_compare_with_ours_of_that_level():
         ((OURS, True), ('meta', True)),
     ]
     assert [(gone.peer, gone.with_cp) for gone in absent] == [('hf', True)]
+
+
+def test_parameters_of_a_peer_that_have_no_name_of_ours_are_told(monkeypatch):
+    peer = Peer(lambda arch, kept_samples, with_cp: (nn.Linear(1, 1), {}.get))
+    monkeypatch.setitem(PEERS, 'odd', peer)
+    with pytest.raises(UserError, match='odd: bias, odd: weight exist in only one'):
+        build('odd', small(), KeptSamples(0.0, 4), {})
 
 
 def test_a_package_that_is_missing_is_told(monkeypatch):

@@ -40,7 +40,7 @@ def test_other_samples_are_found():
         if hasattr(module, 'kept_samples'):
             module.kept_samples = kept_samples_of(arch)
             module.kept_samples.kept = [torch.zeros(2, dtype=torch.bool)] * 5
-    with pytest.raises(ValueError, match='timm .* in training map'):
+    with pytest.raises(ValueError, match=r'timm .* in training map'):
         check_equivalence(ours, [peer], kept_samples, images())
 
 

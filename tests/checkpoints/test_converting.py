@@ -67,5 +67,5 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, source, suffix):
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path, source):
     (tmp_path / 'file').touch()
-    with pytest.raises(UserError, match='writing .*: .*(exists|directory)'):
+    with pytest.raises(UserError, match=r'writing .*: .*(exists|directory)'):
         convert(source, tmp_path / 'file' / 'target.pth', 'ours')

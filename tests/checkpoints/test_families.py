@@ -193,12 +193,16 @@ NAMES = [
     *('hf v1 backbone', 'hf v2 backbone', 'fcmae v2', 'torchvision v1'),
 ]
 CONV_MLP = ['timm v1 conv_mlp', 'timm v2 conv_mlp']
+QUICK = ('timm v1', 'hf v2')  # of the full-sized models; the others are slow
+FULL_SIZED = [
+    pytest.param('tiny', name, marks=[pytest.mark.slow] * (name not in QUICK))
+    for name in NAMES
+]
 
 
 @pytest.mark.parametrize(
     ('arch', 'name'),
-    [('shrunk', name) for name in NAMES + CONV_MLP]
-    + [('tiny', name) for name in NAMES],
+    [*(('shrunk', name) for name in NAMES + CONV_MLP), *FULL_SIZED],
 )
 def test_features_are_those_of_the_library(request, tmp_path, arch, name):
     state, features, v2 = request.getfixturevalue(arch)[name]

@@ -60,7 +60,7 @@ def test_what_follows_the_scheme_is_the_address():
 def test_a_malformed_hash_is_told_and_the_argument_takes_precedence():
     with pytest.raises(UserError, match='expected one sha256=HEX'):
         CheckpointRef.parse(f'f.pth#sha256={SHA}&sha256={OTHER}')
-    with pytest.raises(UserError, match="f.pth.*sha256 is 'ab', expected 64 hex"):
+    with pytest.raises(UserError, match=r"f.pth.*sha256 is 'ab', expected 64 hex"):
         CheckpointRef.parse('f.pth#sha256=ab')
     assert CheckpointRef.parse(f'f.pth#sha256={SHA.upper()}').sha256 == SHA
     assert CheckpointRef.parse(f'f.pth#sha256={SHA}', OTHER).sha256 == OTHER

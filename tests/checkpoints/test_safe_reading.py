@@ -175,7 +175,7 @@ def test_what_others_allowed_torch_is_not_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize('method', ['__init__', 'update', '__class__'])
 def test_getattr_gives_statistics_only(tmp_path, method):
     path = save({'a': Call(getattr, HistoryBuffer, method)}, tmp_path / 'a.pth')
-    with pytest.raises(UnsafeCheckpointError, match='`builtins.getattr`'):
+    with pytest.raises(UnsafeCheckpointError, match=r'`builtins.getattr`'):
         read_file(path)
 
 
@@ -193,7 +193,7 @@ def test_file_cannot_change_the_statistics_of_history_buffers(tmp_path):
 def test_structured_arrays_are_refused(tmp_path):
     array = np.zeros(2, [('a', int), ('b', object)])
     path = save({'a': array}, tmp_path / 'a.pth')
-    with pytest.raises(UnsafeCheckpointError, match='numpy.dtype'):
+    with pytest.raises(UnsafeCheckpointError, match=r'numpy.dtype'):
         read_file(path)
 
 
@@ -501,7 +501,7 @@ def test_bad_file_gets_one_clear_message(tmp_path, name):
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(CheckpointError, match=r'nowhere.pth: there is no such file'):
         read_file(tmp_path / 'nowhere.pth')
-    with pytest.raises(CheckpointError, match='cannot be read: .*directory'):
+    with pytest.raises(CheckpointError, match=r'cannot be read: .*directory'):
         read_file(tmp_path)
 
 
@@ -543,7 +543,7 @@ def test_declared_memory_is_refused_before_it_is_made(
     content = {'a': TOO_LARGE[name], 'b': torch.ones(1000)}
     save(content, path, _use_new_zipfile_serialization=zipped)
     monkeypatch.setattr(torch, 'load', lambda *_, **__: pytest.fail('was loaded'))
-    with pytest.raises(CheckpointError, match='a.pth'):
+    with pytest.raises(CheckpointError, match=r'a.pth'):
         read_file(path)
 
 

@@ -55,7 +55,7 @@ def test_a_missing_data_root_is_named_with_the_fix(in_root, tmp_path, name, path
 
 def test_a_data_root_of_another_layout_is_told(in_root, demo):
     cfg = read(in_root, 'det/cascade_convnext_t_coco', demo)
-    with pytest.raises(ValueError, match='train data: .* holds no annotations/inst'):
+    with pytest.raises(ValueError, match=r'train data: .* holds no annotations/inst'):
         check_config(cfg, ('train',))
 
 
@@ -105,7 +105,7 @@ def test_another_order_of_categories_is_refused(in_root, tmp_path):
     make_demo_data(tmp_path / 'd', train=1, val=1, size=128)
     rewrite_categories(tmp_path / 'd', lambda categories: categories[::-1])
     cfg = read(in_root, 'det/cascade_convnext_atto_demo', tmp_path / 'd')
-    with pytest.raises(ValueError, match='order cross, star.*labels would be swapped'):
+    with pytest.raises(ValueError, match=r'order cross, star.*labels would be swapped'):
         check_config(cfg, ('train',))
 
 

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from support.paths import ROOT
+from support.small_models import narrow, sample_few
 
 DET = ROOT / 'configs' / 'det'
 
@@ -291,21 +292,23 @@ FAMILIES = {
 
 def shrink(cfg: Config) -> Config:
     """Make a detector small enough for a step in a second."""
+    if cfg.model.type == 'DINO':
+        cfg.model.encoder.num_layers = cfg.model.decoder.num_layers = 1
+        cfg.model.num_queries = 20
+    else:
+        cfg.model = sample_few(narrow(cfg.model))
     backbone, channels = cfg.model.backbone, [8, 16, 24, 32]
     backbone.init_cfg = None
     if 'arch' in backbone:
         backbone.arch = dict(depths=(1, 1, 1, 1), channels=tuple(channels))
-        kept = backbone.get('out_indices', (0, 1, 2, 3))
-        cfg.model.neck.in_channels = [channels[i] for i in kept]
     elif backbone.type == 'SwinTransformer':
+        channels = [24, 48, 96, 192]
         backbone.update(embed_dims=24, depths=[1, 1, 1, 1])
-        cfg.model.neck.in_channels = [24, 48, 96, 192]
-    heads = cfg.model.get('roi_head', {}).get('bbox_head', [])
-    for head in heads if isinstance(heads, list) else [heads]:
-        head.fc_out_channels = 32
-    if cfg.model.type == 'DINO':
-        cfg.model.encoder.num_layers = cfg.model.decoder.num_layers = 1
-        cfg.model.num_queries = 20
+    else:
+        channels = [16, 32, 64, 128]
+        backbone.update(depth=18, base_channels=16, stem_channels=16)
+    kept = backbone.get('out_indices', (0, 1, 2, 3))
+    cfg.model.neck.in_channels = [channels[i] for i in kept]
     return cfg
 
 

@@ -155,10 +155,19 @@ SHRUNK = {
     'upernet_convnext_t_ade20k': dict(backbone=CONVNEXT, **SMALL_HEADS),
     'upernet_convnextv2_t_ade20k': dict(backbone=CONVNEXT, **SMALL_HEADS),
     'fpn_convnextv2_atto_ade20k': dict(
-        backbone=CONVNEXT, neck=dict(in_channels=WIDTHS)
+        backbone=CONVNEXT,
+        neck=dict(in_channels=WIDTHS, out_channels=16),
+        decode_head=dict(in_channels=[16] * 4, channels=16),
     ),
     'mask2former_convnext_t_ade20k': dict(
-        backbone=CONVNEXT, decode_head=dict(in_channels=WIDTHS)
+        backbone=CONVNEXT,
+        decode_head=dict(
+            in_channels=WIDTHS,
+            num_queries=10,
+            pixel_decoder=dict(encoder=dict(num_layers=1)),
+            transformer_decoder=dict(num_layers=3),  # one for each level of features
+            train_cfg=dict(num_points=256),
+        ),
     ),
     'upernet_swin_t_ade20k': dict(
         backbone=dict(
@@ -279,7 +288,8 @@ def test_schedule_warms_up_and_falls_to_zero(name):
     warmup, poly = cfg.param_scheduler
     assert (warmup.begin, warmup.end, warmup.start_factor) == (0, 1500, 1e-6)
     assert (poly.begin, poly.power, poly.eta_min) == (1500, 1.0, 0.0)
-    assert not warmup.by_epoch and not poly.by_epoch
+    assert not warmup.by_epoch
+    assert not poly.by_epoch
 
 
 def test_model_builds_with_150_classes_on_our_backbone(name):

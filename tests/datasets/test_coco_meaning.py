@@ -228,7 +228,7 @@ def test_keypoints_alone_are_read_for_their_boxes(tmp_path, folder):
 def test_coco_files_without_objects_are_told(tmp_path):
     (tmp_path / 'annotations').mkdir()
     (tmp_path / 'annotations' / 'captions_train2017.json').write_text('{}')
-    with pytest.raises(ValueError, match='captions_train2017.json in .*needed'):
+    with pytest.raises(ValueError, match=r'captions_train2017\.json in .*needed'):
         find_source(tmp_path)
 
 

@@ -14,6 +14,7 @@ from convnext_backbone.datasets.convert import (
 )
 from convnext_backbone.datasets.records import Fault, Instance, Item, Record, Source
 from convnext_backbone.datasets.scan import CHUNK, scan
+from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.results.predictions import encode
 
 DISK = cv2.circle(np.zeros((40, 50), np.uint8), (20, 20), 10, 1, -1).astype(bool)
@@ -22,7 +23,7 @@ SQUARE = [[5, 5, 25, 5, 25, 25, 5, 25]]
 
 def detection(tmp_path, *instances, split='train'):
     record = Record(tmp_path / 'a' / 'x.jpg', split, 50, 40, list(instances))
-    return Source('voc', 'det', tmp_path, [Item(record.image)]), [record]
+    return Source('voc', 'det', tmp_path, [Item(record.image, None)]), [record]
 
 
 def written(tmp_path, source, records, classes=('disk', 'square')):
@@ -91,7 +92,7 @@ def test_other_classes_are_left_out(tmp_path):
 
 def test_images_elsewhere_keep_their_path(tmp_path):
     record = Record(Path('/elsewhere/x.jpg'), 'train', 50, 40)
-    source = Source('yolo', 'det', tmp_path, [Item(record.image)])
+    source = Source('yolo', 'det', tmp_path, [Item(record.image, None)])
     write_detection(source, [record], ['disk'], tmp_path)
     content = json.loads((tmp_path / 'train.json').read_text())
     assert content['images'][0]['file_name'] == '/elsewhere/x.jpg'
@@ -111,7 +112,7 @@ def segmentation(tmp_path):
         (tmp_path / 'img').mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / 'img' / name), image)
         table[name] = np.full((20, 30), i % 4, np.uint8)
-        items.append(Item(tmp_path / 'img' / name, split=split))
+        items.append(Item(tmp_path / 'img' / name, None, split))
     read = functools.partial(read_labels, table)
     return Source('masks', 'seg', tmp_path, items, ('a', 'b', 'c'), read_labels=read)
 
@@ -128,6 +129,15 @@ def test_masks_have_the_numbers_of_ade20k(segmentation, tmp_path):
         assert mask.shape == (20, 30)
         assert (mask == label).all()
     assert not list(out.rglob('*.part'))
+
+
+def test_a_mask_that_broke_after_the_check_is_told(segmentation, tmp_path):
+    records = scan(segmentation)
+    fault = Fault('error', 'unreadable-mask', '3.png', 'cannot be decoded: replace it')
+    segmentation.read_labels = lambda item: (None, [fault])
+    with pytest.raises(UserError, match=r'^3\.png cannot be decoded: replace it$'):
+        write_segmentation(segmentation, records, ['a'], tmp_path / 'out')
+    assert not list(tmp_path.rglob('out/masks/*'))
 
 
 def test_scan_counts_pixels_in_other_processes_as_in_this_one(segmentation):

@@ -222,7 +222,8 @@ def test_unknown_colour(tmp_path):
     (fault,) = faults_of(source).pop(('error', 'unknown-colour'))
     assert fault.file == str(mask)
     assert '(61, 16, 152) in 6 pixels, (0, 0, 0) in 2 pixels' in fault.message
-    assert 'classes.txt' in fault.message and 'PNG' in fault.message
+    assert 'classes.txt' in fault.message
+    assert 'PNG' in fault.message
     item = next(item for item in source.items if item.annotation == mask)
     np.testing.assert_array_equal(source.read_labels(item)[0], label_map('b'))
 
@@ -335,7 +336,8 @@ def test_voc_name_in_two_lists(tmp_path):
         file.write('a\n')
     (fault,) = voc_masks.find(tmp_path).faults
     assert (fault.level, fault.kind, fault.id) == ('error', 'in-two-splits', 'a')
-    assert 'train.txt' in fault.message and 'val.txt' in fault.message
+    assert 'train.txt' in fault.message
+    assert 'val.txt' in fault.message
 
 
 def test_voc_trainval(tmp_path):

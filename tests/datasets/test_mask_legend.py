@@ -97,7 +97,8 @@ def test_names_are_made_up_without_a_class_file(tmp_path):
     assert source.classes == ('class_0', 'class_1', 'class_2')
     (fault,) = source.faults
     assert (fault.level, fault.kind) == ('warning', 'class-names')
-    assert 'numbers up to 2' in fault.message and 'classes.txt' in fault.message
+    assert 'numbers up to 2' in fault.message
+    assert 'classes.txt' in fault.message
     check_labels(source)
 
 
@@ -121,7 +122,7 @@ def test_binary_masks(tmp_path, names):
 def test_colours_without_a_class_file(tmp_path):
     write_pairs(tmp_path, 'rgb')
     (tmp_path / 'classes.txt').unlink()
-    with pytest.raises(ValueError, match='in colours.*name R G B'):
+    with pytest.raises(ValueError, match=r'in colours.*name R G B'):
         masks.find(tmp_path)
 
 
@@ -177,7 +178,8 @@ def test_ade20k_itself(tmp_path, sign):
         write_mask(mask, np.full((48, 64), 150, np.uint8))
     source = ade20k.find(tmp_path)
     assert source.classes[:2] == ('wall', 'building')
-    assert source.classes[-1] == 'flag' and len(source.classes) == 150
+    assert source.classes[-1] == 'flag'
+    assert len(source.classes) == 150
     assert source.palette[0] == (120, 120, 120)
     made_up = [fault.kind for fault in source.faults]
     assert made_up == ([] if sign == 'objectInfo150.txt' else ['class-names'])
@@ -212,7 +214,8 @@ def test_voc_s_layout_with_other_classes_is_told(tmp_path):
     (tmp_path / 'class_names.txt').unlink()
     (fault,) = voc_masks.find(tmp_path).faults
     assert (fault.level, fault.kind) == ('warning', 'class-names')
-    assert '1 is aeroplane' in fault.message and 'classes.txt' in fault.message
+    assert '1 is aeroplane' in fault.message
+    assert 'classes.txt' in fault.message
 
 
 @pytest.mark.parametrize('first', ['background', 'sky'])

@@ -116,7 +116,7 @@ def test_options_that_contradict_the_names(tmp_path, label, names, match):
 
 def test_the_option_for_masks_in_colours(tmp_path):
     write_pairs(tmp_path, 'rgb')
-    with pytest.raises(ValueError, match='masks are in colours.*void R G B'):
+    with pytest.raises(ValueError, match=r'masks are in colours.*void R G B'):
         find_source(tmp_path, masks=MaskOptions(ignore_label=3))
 
 

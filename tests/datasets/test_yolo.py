@@ -33,7 +33,7 @@ def test_yolo_line_that_is_none(tmp_path, line):
 def test_yolo_without_names(tmp_path):
     root = write_yolo(tmp_path)
     (root / 'data.yaml').unlink()
-    with pytest.raises(ValueError, match='classes.txt'):
+    with pytest.raises(ValueError, match=r'classes.txt'):
         find_source(root)
     (root / 'classes.txt').write_text('box\ndisk\n')
     assert found_in(root) == []

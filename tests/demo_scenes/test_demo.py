@@ -108,7 +108,7 @@ def test_a_second_run_does_nothing(root):
 def test_other_parameters_need_overwrite(tmp_path):
     make_demo_data(tmp_path / 'set', train=2, val=1, size=96)
     before = hashes(tmp_path / 'set')
-    with pytest.raises(UserError, match='other parameters.*--overwrite'):
+    with pytest.raises(UserError, match=r'other parameters.*--overwrite'):
         make_demo_data(tmp_path / 'set', train=1, val=1, size=96)
     assert hashes(tmp_path / 'set') == before
     assert make_demo_data(tmp_path / 'set', train=1, val=1, size=96, overwrite=True)
@@ -130,12 +130,12 @@ def test_an_incomplete_data_set_is_noticed(tmp_path):
 def test_the_files_of_others_are_never_removed(tmp_path, overwrite):
     for name, content in (('thesis.txt', 'mine'), ('dataset.json', '{}')):
         (tmp_path / name).write_text(content)
-    with pytest.raises(UserError, match="holds 'thesis.txt'"):
+    with pytest.raises(UserError, match=r"holds 'thesis.txt'"):
         make_demo_data(tmp_path, **SMALL, overwrite=overwrite)
     (tmp_path / 'images').mkdir()
     (tmp_path / 'thesis.txt').unlink()
     (tmp_path / 'dataset.json').unlink()
-    with pytest.raises(UserError, match='has no dataset.json'):
+    with pytest.raises(UserError, match=r'has no dataset.json'):
         make_demo_data(tmp_path, **SMALL, overwrite=overwrite)
     assert [p.name for p in tmp_path.iterdir()] == ['images']
 

@@ -9,7 +9,8 @@ def test_textures_blend_between_two_colours(texture):
     v, u = np.mgrid[-1:1:80j, -1:1:90j].astype(np.float32)
     blend = texture(np.random.default_rng(3), u, v, 2.0)
     assert blend.shape == (80, 90)
-    assert blend.min() >= 0 and blend.max() <= 1
+    assert blend.min() >= 0
+    assert blend.max() <= 1
     assert blend.std() > 0.1
 
 
@@ -30,7 +31,8 @@ def test_backgrounds_are_pictures_of_the_size_and_all_different():
     for k, picture in enumerate(pictures):
         assert picture.shape == (100 + k, 100 + k, 3)
         assert picture.dtype == np.float32
-        assert picture.min() >= 0 and picture.max() <= 1
+        assert picture.min() >= 0
+        assert picture.max() <= 1
     means = np.array([picture.mean(axis=(0, 1)) for picture in pictures])
     assert np.ptp(means, axis=0).min() > 0.05
 

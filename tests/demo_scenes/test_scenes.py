@@ -20,8 +20,10 @@ def drawn():
 def test_types_and_shapes(drawn):
     for scene in drawn:
         count = len(scene.labels)
-        assert scene.image.shape == (160, 160, 3) and scene.image.dtype == np.uint8
-        assert scene.masks.shape == (count, 160, 160) and scene.masks.dtype == bool
+        assert scene.image.shape == (160, 160, 3)
+        assert scene.image.dtype == np.uint8
+        assert scene.masks.shape == (count, 160, 160)
+        assert scene.masks.dtype == bool
         assert scene.labels.dtype == np.int64
         assert scenes.OBJECTS[0] <= count <= scenes.OBJECTS[1]
 

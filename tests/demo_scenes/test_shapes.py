@@ -77,7 +77,8 @@ def test_silhouettes_vary_and_keep_their_size(label):
     assert len({round(s.angle, 3) for s in drawn}) == 20
     for silhouette in drawn:
         (x, y), (height, width) = silhouette.corner, silhouette.coverage.shape
-        assert x < 100 < x + width and y < 90 < y + height
+        assert x < 100 < x + width
+        assert y < 90 < y + height
         assert max(height, width) < 110
         # The margin of one pixel is blank, or the outline has been cut off.
         assert not silhouette.coverage[[0, -1]].any()

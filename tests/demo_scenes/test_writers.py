@@ -63,7 +63,8 @@ def test_index_pngs_agree_with_the_masks_pixel_by_pixel(root, drawn):
     for image_id in coco.imgs:
         path = root / f'annotations/training/{image_id - 1:05d}.png'
         index = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        assert index.dtype == np.uint8 and index.shape == (128, 128)
+        assert index.dtype == np.uint8
+        assert index.shape == (128, 128)
         expected = np.ones((128, 128), np.uint8)
         for ann in coco.loadAnns(coco.getAnnIds(image_id)):
             expected[coco.annToMask(ann) > 0] = ann['category_id'] + 1

@@ -146,5 +146,5 @@ def test_a_model_that_cannot_be_recorded_is_told():
         def forward(self, x: Tensor) -> Tensor:
             return x if x.sum() > 0 else -x
 
-    with pytest.raises(ValueError, match='Choosy cannot be exported by torch.export'):
+    with pytest.raises(ValueError, match=r'Choosy cannot be exported by torch.export'):
         convert.trace(Choosy(), torch.zeros(2, 3, 64, 96))

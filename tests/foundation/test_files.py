@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 
 import cv2
@@ -78,19 +79,33 @@ def test_a_picture_is_written_without_loss(tmp_path, level):
 
 def test_json_is_read_as_it_was_written(tmp_path):
     write_json(tmp_path / 'a.json', {'ä': [1, float('nan'), np.float32(0.5)]})
-    assert read_json(tmp_path / 'a.json') == {'ä': [1, None, 0.5]}
+    assert read_json(tmp_path / 'a.json', dict) == {'ä': [1, None, 0.5]}
 
 
 @pytest.mark.parametrize('content', [b'{"a": ', b'\xff\xfe\xfd', b'[' * 100_000])
 def test_a_damaged_json_is_told(tmp_path, content):
     (tmp_path / 'a.json').write_bytes(content)
-    told = message(read_json, tmp_path / 'a.json')
+    told = message(read_json, tmp_path / 'a.json', dict)
     assert told.startswith(f'{tmp_path}/a.json is not valid JSON (')
     assert told.endswith('): restore the damaged file, or remove it')
 
 
+@pytest.mark.parametrize(('kind', 'name'), [(dict, 'object'), (list, 'array')])
+@pytest.mark.parametrize('content', ['null', '"text"', '{"a": 1}', '[1]'])
+def test_a_json_of_another_kind_is_told(tmp_path, kind, name, content):
+    (tmp_path / 'a.json').write_text(content)
+    if isinstance(json.loads(content), kind):
+        assert read_json(tmp_path / 'a.json', kind) == json.loads(content)
+    else:
+        told = message(read_json, tmp_path / 'a.json', kind)
+        assert told.startswith(f'{tmp_path}/a.json holds ')
+        assert told.endswith(
+            f', expected a JSON {name}: restore the damaged file, or remove it'
+        )
+
+
 def test_a_json_that_cannot_be_read_is_told(tmp_path):
-    told = message(read_json, tmp_path / 'a.json')
+    told = message(read_json, tmp_path / 'a.json', dict)
     assert told == f'reading {tmp_path}/a.json: No such file or directory'
 
 

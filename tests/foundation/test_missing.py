@@ -53,7 +53,7 @@ def test_a_missing_system_library_ends_a_command_with_one_message(broken_cv2):
 
 
 @pytest.mark.parametrize(
-    'name, extra', [('supervision.annotators', 'tools'), ('mmdet', 'onedl')]
+    ('name', 'extra'), [('supervision.annotators', 'tools'), ('mmdet', 'onedl')]
 )
 def test_a_missing_package_names_its_extra(name, extra):
     error = ModuleNotFoundError(f'No module named {name!r}', name=name)

@@ -5,6 +5,7 @@ gone; ``convnext_backbone/openmmlab/compat.py`` is the place to follow it.
 """
 
 import inspect
+from typing import ClassVar
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from convnext_backbone.openmmlab import compat
 
 
 @pytest.mark.parametrize(
-    'owner, name',
+    ('owner', 'name'),
     [(owner, name) for owner, names in compat.OVERRIDDEN.items() for name in names],
 )
 def test_what_is_overridden_is_there(owner, name):
@@ -36,7 +37,7 @@ def test_the_runner_sets_what_we_read(name):
 
 
 class Numbers(torch.utils.data.Dataset):
-    metainfo = dict(classes=('a',))
+    metainfo: ClassVar = dict(classes=('a',))
 
     def __len__(self):
         return 3

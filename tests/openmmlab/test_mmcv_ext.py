@@ -180,7 +180,8 @@ def test_empty_boxes():
     for function in (nms, soft_nms):
         dets, kept = function(boxes, scores, 0.5)
         assert dets.shape == (0, 5)
-        assert kept.shape == (0,) and kept.dtype == torch.int64
+        assert kept.shape == (0,)
+        assert kept.dtype == torch.int64
 
 
 def roi_case(dtype=torch.float32):
@@ -277,7 +278,7 @@ def test_roi_align_max_is_refused():
     from mmcv.ops import roi_align
 
     features, rois = roi_case()
-    with pytest.raises(NotImplementedError, match="pool_mode='max'.*make mmcv-ops"):
+    with pytest.raises(NotImplementedError, match=r"pool_mode='max'.*make mmcv-ops"):
         roi_align(features, rois, 3, 1.0, 0, 'max', True)
 
 
@@ -324,7 +325,7 @@ def test_unserved_op_names_itself_and_the_way_out():
     from mmcv.ops import deform_conv2d
 
     assert hasattr(_ext, 'op_of_a_later_mmcv')
-    with pytest.raises(NotImplementedError, match='op_of_a_later_mmcv.*make mmcv-ops'):
+    with pytest.raises(NotImplementedError, match=r'op_of_a_later_mmcv.*make mmcv-ops'):
         _ext.op_of_a_later_mmcv(1, key=2)
     image, weight = torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 3, 3)
     with pytest.raises(NotImplementedError, match='deform_conv_forward'):
@@ -337,7 +338,8 @@ def test_extension_is_a_module_like_others():
 
     for name in ('__path__', '__wrapped__', '__all__', '_private'):
         assert not hasattr(_ext, name)
-    assert _ext.__spec__.name == 'mmcv._ext' and _ext.__spec__.loader
+    assert _ext.__spec__.name == 'mmcv._ext'
+    assert _ext.__spec__.loader
     assert Path(inspect.getsourcefile(_ext)) == mmcv_ext.SERVED_OPS
     for op in (_ext.nms, _ext.some_op):
         assert pickle.loads(pickle.dumps(op)) is op
@@ -432,7 +434,8 @@ def test_modules_imported_too_early_are_repaired_or_reported(fake_mmcv):
     assert output.startswith('real real late\nNone\n')
     # The warning points at the import that came too late.
     assert '<string>:4: UserWarning: convnext_backbone was imported too late' in output
-    assert 'for mmseg.head:' in output and 'before the first import of mm' in output
+    assert 'for mmseg.head:' in output
+    assert 'before the first import of mm' in output
 
 
 @needs_served

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from support.small_models import narrow
 from torch import nn
 
 from convnext_backbone.backbone.convnext import ConvNeXt
@@ -35,8 +36,11 @@ def held(state: dict[str, torch.Tensor], name: str = 'x.pth') -> Checkpoint:
     return Checkpoint.of(state, CheckpointRef.parse(name), Path(name))
 
 
-def build(config: str, **options) -> nn.Module:
-    cfg = Config.fromfile(config)
+def build(config: str) -> nn.Module:
+    return build_with(Config.fromfile(config), {})
+
+
+def build_with(cfg: Config, options: dict[str, object]) -> nn.Module:
     cfg.merge_from_dict(options)
     init_default_scope(cfg.default_scope)
     return MODELS.build(cfg.model)
@@ -44,14 +48,16 @@ def build(config: str, **options) -> nn.Module:
 
 def small(config: str, **options) -> nn.Module:
     """A published config's model, shrunk."""
-    narrow = [8, 16, 24, 32]
+    cfg = Config.fromfile(config)
+    cfg.model = narrow(cfg.model)
+    channels = list(ARCH['channels'])
     options['model.backbone.arch'] = dict(ARCH, _delete_=True)
-    if config == DET:
-        options['model.neck.in_channels'] = narrow
+    if 'neck' in cfg.model:
+        options['model.neck.in_channels'] = channels
     else:
-        options['model.decode_head.in_channels'] = narrow
-        options['model.auxiliary_head.in_channels'] = 24
-    return build(config, **options)
+        options['model.decode_head.in_channels'] = channels
+        options['model.auxiliary_head.in_channels'] = channels[2]
+    return build_with(cfg, options)
 
 
 def assert_untouched(model: nn.Module, before: dict[str, torch.Tensor]) -> None:

@@ -14,6 +14,7 @@ The state dict that these versions save has all of a layout and nothing else:
 * No backbone.norm and no backbone.head: a classifier's ends are not built.
 """
 
+import itertools
 import math
 
 Shape = tuple[int, ...]
@@ -85,8 +86,7 @@ def _backbone(depths: Shape, channels: Shape, v2: bool = False) -> Tree:
     # object_detection/mmdet/models/backbones/convnext.py; segmentation's has its names
     stem = [_conv(3, channels[0], 4), _norm(channels[0])]
     downs = [
-        [_norm(c), _conv(c, wider, 2)]
-        for c, wider in zip(channels[:-1], channels[1:], strict=True)
+        [_norm(c), _conv(c, wider, 2)] for c, wider in itertools.pairwise(channels)
     ]
     return {
         'downsample_layers': [stem, *downs],

@@ -295,7 +295,7 @@ def test_an_unknown_split_is_refused(demo, tmp_path, capsys):
     assert "invalid choice: 'tain'" in capsys.readouterr().err
     write_boxes(tmp_path, [(20, 30, 40, 50)])
     cfg = config(boxes_dataset(tmp_path, *LOAD, PACK))
-    with pytest.raises(ValueError, match='no val_dataloader: .* as one of train$'):
+    with pytest.raises(ValueError, match=r'no val_dataloader: .* as one of train$'):
         browse.browse(cfg, 'val', tmp_path / 'a.png')
 
 

@@ -34,5 +34,5 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(
 def test_predictions_of_a_detector_and_of_others_as_pickle():
     assert dump_config('a.pkl', 'mmdet')['type'] == 'DumpDetResults'
     assert dump_config('a.pkl', 'mmseg')['type'] == 'DumpResults'
-    with pytest.raises(UserError, match='ends in .json or .pkl'):
+    with pytest.raises(UserError, match=r'ends in .json or .pkl'):
         dump_config('a', 'mmseg')

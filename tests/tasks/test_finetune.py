@@ -185,7 +185,7 @@ def test_a_damaged_record_is_told(demo, tmp_path, content):
 
 def test_a_launcher_that_started_nothing_is_told(monkeypatch):
     monkeypatch.delenv('SLURM_PROCID', raising=False)
-    with pytest.raises(UserError, match='--launcher slurm needs .*SLURM_PROCID'):
+    with pytest.raises(UserError, match=r'--launcher slurm needs .*SLURM_PROCID'):
         running.position('slurm')
 
 

@@ -97,7 +97,8 @@ def test_train_report_and_infer(tmp_path, capfd, layout, numbers, single_output)
     found = re.findall(r'mIoU: ([\d.]+)', log.out + log.err)
     assert max(map(float, found)) > 70, found
     report = (work / 'report.html').read_text()
-    assert 'background' in report and 'disc' in report
+    assert 'background' in report
+    assert 'disc' in report
 
     deep = tmp_path / 'deep.png'
     image, truth = scene(7)

@@ -112,8 +112,14 @@ def test_aerial_is_the_same_in_every_form(data_dir, tmp_path):
     aerial = data_dir / 'aerial'
     names = ['building', 'land', 'road', 'vegetation', 'water']
     colours = np.array(
-        [(0, 0, 0), (60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58)]
-        + [(226, 169, 41)],
+        [
+            (0, 0, 0),
+            (60, 16, 152),
+            (132, 41, 246),
+            (110, 193, 228),
+            (254, 221, 58),
+            (226, 169, 41),
+        ],
         np.uint8,
     )
     forms = {form: tmp_path / form for form in ('ade20k', 'index', 'colours')}

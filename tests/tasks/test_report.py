@@ -155,7 +155,7 @@ def test_another_folder_is_refused_by_name(tmp_path, made):
 def test_a_wrong_checkpoint_leaves_the_old_page(tmp_path, demo):
     work_dir = make_work_dir(tmp_path / 'run', demo, SEG)
     (work_dir / 'report.html').write_text('old')
-    with pytest.raises(ValueError, match='none.pth'):
+    with pytest.raises(ValueError, match=r'none.pth'):
         write_report(work_dir, str(work_dir / 'none.pth'))
     assert (work_dir / 'report.html').read_text() == 'old'
     assert not list(work_dir.glob('*.part'))
@@ -181,10 +181,10 @@ def test_a_validation_image_that_is_gone_is_told(tmp_path, capsys):
 
 def test_an_image_that_is_damaged_is_told(tmp_path):
     file = tmp_path / 'damaged.png'
-    with pytest.raises(UserError, match='damaged.png'):
+    with pytest.raises(UserError, match=r'damaged.png'):
         pictures.load(str(file))
     file.write_text('no picture')
-    with pytest.raises(UserError, match='damaged.png cannot be read'):
+    with pytest.raises(UserError, match=r'damaged.png cannot be read'):
         pictures.load(str(file))
 
 

@@ -186,6 +186,14 @@ def test_pixels_are_counted_as_mmseg_does():
     assert {m.text for m in result.mistakes} == {'a taken for b', 'c taken for b'}
 
 
+def test_without_an_image_no_metric_of_a_segmentor_is_defined():
+    metric = segmentation_findings.SegmentationFindings()
+    metric.dataset_meta = {'classes': ('a', 'b')}
+    metrics = metric.compute_metrics([])
+    assert metric.findings.images == 0
+    assert np.isnan([metrics['mIoU'], metrics['Mean accuracy']]).all()
+
+
 def test_the_best_and_worst_are_kept_in_order():
     extremes = found.Extremes(2)
     scores = [0.5, 1.0, 0.0, 1.0, 0.2, 0.0, 0.9]

@@ -31,11 +31,9 @@ def cast(weights: BlockWeights, dtype: torch.dtype) -> BlockWeights:
     stay = {'gamma', 'grn_gamma', 'grn_beta'}
     if weights.weight1.device.type == 'cpu':
         stay |= {'norm_weight', 'norm_bias'}
-    return BlockWeights(
-        **{
-            name: w if w is None or name in stay else w.to(dtype)
-            for name, w in weights._asdict().items()
-        }
+    return BlockWeights._make(
+        w if w is None or name in stay else w.to(dtype)
+        for name, w in weights._asdict().items()
     )
 
 
@@ -45,7 +43,8 @@ def fold_weights(weights: BlockWeights) -> BlockWeights:
     For inference: the result has no gradients. In fp16 layer scale is left where it
     is, for its product with the weights may underflow.
     """
-    w = BlockWeights(*(t if t is None else t.detach() for t in weights))
+    w = BlockWeights._make(t if t is None else t.detach() for t in weights)
+    assert w.norm_weight is not None and w.norm_bias is not None, 'folded already'
     bias1 = torch.addmv(w.bias1, w.weight1, w.norm_bias)
     w = w._replace(weight1=w.weight1 * w.norm_weight, bias1=bias1)
     w = w._replace(norm_weight=None, norm_bias=None)

@@ -8,6 +8,7 @@ convolution, with the output's gradient as its kernel, takes a third of that or 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv2d_weight
 
 # Positions of a gradient that are one kernel; of a larger map the sum is taken band by
 # band, which at 200x200 takes two thirds of the time.
@@ -39,7 +40,7 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel_size: int) -> Tensor:
     """
     if x.device.type != 'cpu':  # cuDNN has kernels for it
         weight = x.new_empty(x.shape[1], 1, kernel_size, kernel_size)
-        return torch.nn.grad.conv2d_weight(
+        return conv2d_weight(
             x, weight.shape, grad, padding=kernel_size // 2, groups=x.shape[1]
         )
     pad, groups, height = kernel_size // 2, x.shape[1], x.shape[2]

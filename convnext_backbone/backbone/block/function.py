@@ -14,6 +14,7 @@ differentiates where this cannot run. What is saved here:
   :data:`KEPT`.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -43,19 +44,31 @@ KEPT: dict[bool | str, frozenset[str]] = {
 NORM_EPS = 1e-6
 
 
+class _KeptRows(NamedTuple):
+    """What is kept of :class:`_Rows` for backward; the rest is None."""
+
+    normed: Tensor | None = None
+    mean: Tensor | None = None
+    rstd: Tensor | None = None
+    hidden: Tensor | None = None
+    active: Tensor | None = None
+
+
 class _Rows(NamedTuple):
     """What a chunk's rows become on their way to the second linear."""
 
-    normed: Tensor | None = None  # (R, C)
-    mean: Tensor | None = None  # (R, 1)
-    rstd: Tensor | None = None  # (R, 1)
-    hidden: Tensor | None = None  # (R, 4C)
-    active: Tensor | None = None  # (R, 4C)
+    normed: Tensor  # (R, C)
+    mean: Tensor  # (R, 1)
+    rstd: Tensor  # (R, 1)
+    hidden: Tensor | None  # (R, 4C); None in a forward pass that does not keep it
+    active: Tensor  # (R, 4C)
 
-    def keep(self, parts: frozenset[str]) -> '_Rows':
-        norm = self[:3] if 'norm' in parts else (None, None, None)
-        return _Rows(
-            *norm,
+    def keep(self, parts: frozenset[str]) -> _KeptRows:
+        normed, mean, rstd = self[:3] if 'norm' in parts else (None, None, None)
+        return _KeptRows(
+            normed,
+            mean,
+            rstd,
             self.hidden if 'linear' in parts else None,
             self.active if 'gelu' in parts else None,
         )
@@ -125,22 +138,27 @@ class _ResidualBlock(torch.autograd.Function):
         needed = ctx.needs_input_grad[-count:]
         tensors = ctx.saved_tensors  # once: checkpointing hands them out once
         weights, saved = tensors[:count], tensors[count:]
+        grad_x: Tensor | None = grad
         if not ctx.kept:  # DistributedDataParallel waits for every gradient
-            grads = [w if w is None else torch.zeros_like(w) for w in weights]
+            grads = BlockWeights._make(
+                w if w is None else torch.zeros_like(w) for w in weights
+            )
         else:
             x, conv, norms, *flat = saved
-            width = len(_Rows._fields)
-            rows = [_Rows(*flat[i : i + width]) for i in range(0, len(flat), width)]
+            width = len(_KeptRows._fields)
+            rows = [
+                _KeptRows._make(flat[i : i + width]) for i in range(0, len(flat), width)
+            ]
             used = cast(BlockWeights(*weights), ctx.dtype)
             with torch.autocast(x.device.type, enabled=False):
-                grad, grads = _backward(
+                grad_x, grads = _backward(
                     grad, x, conv, norms, rows, used, ctx.kept, ctx.scale, need_x
                 )
-        grads = [
-            g.to(w.dtype).view_as(w) if need else None
+        wanted = (
+            g.to(w.dtype).view_as(w) if need and g is not None else None
             for g, w, need in zip(grads, weights, needed, strict=True)
-        ]
-        return grad, None, None, None, None, *grads
+        )
+        return grad_x, None, None, None, None, *wanted
 
 
 def _forward(
@@ -149,7 +167,7 @@ def _forward(
     kept: Sequence[int],
     scale: float,
     keep: frozenset[str],
-) -> tuple[Tensor, Tensor | None, Tensor | None, list[_Rows]]:
+) -> tuple[Tensor, Tensor | None, Tensor | None, list[_KeptRows]]:
     """Return the block's output, and for backward, as far as in ``keep``, the rest.
 
     That is the convolution's output, GRN's norms (kept samples, 4C) and all else.
@@ -166,7 +184,7 @@ def _forward(
     factor = _factor(weights, scale)
     saved, norms = [], []
     for group in groups(x, kept, weights):
-        rows = [_compute(conv_rows[c.inner], weights, _Rows(), keep) for c in group]
+        rows = [_compute(conv_rows[c.inner], weights, _KeptRows(), keep) for c in group]
         grn = None
         if weights.grn_gamma is not None:
             norms.append(sample_norm([row.active for row in rows]))
@@ -177,8 +195,8 @@ def _forward(
             outer = chunk.outer
             torch.addcmul(x_rows[outer], branch, factor, out=out[outer])
             saved.append(row.keep(keep))
-    conv = conv if 'conv' in keep else None
-    return result, conv, torch.stack(norms) if norms else None, saved
+    kept_conv = conv if 'conv' in keep else None
+    return result, kept_conv, torch.stack(norms) if norms else None, saved
 
 
 def _backward(
@@ -186,7 +204,7 @@ def _backward(
     x: Tensor,
     conv: Tensor | None,
     norms: Tensor | None,
-    saved: list[_Rows],
+    saved: list[_KeptRows],
     weights: BlockWeights,
     kept: Sequence[int],
     scale: float,
@@ -206,10 +224,10 @@ def _backward(
 
     for i, group in enumerate(groups(x, kept, weights)):
         rows = [_compute(conv_rows[c.inner], weights, next(todo)) for c in group]
-        grads = [grad_rows[c.outer].to(dtype) for c in group]
+        row_grads = [grad_rows[c.outer].to(dtype) for c in group]
         grn = None if norms is None else Grn(norms[i], weights)
-        _second_linear(rows, grads, grn, weights, factor, sums, first=i == 0)
-        for chunk, row, row_grad in zip(group, rows, grads, strict=True):
+        _second_linear(rows, row_grads, grn, weights, factor, sums, first=i == 0)
+        for chunk, row, row_grad in zip(group, rows, row_grads, strict=True):
             scaled = (row_grad * factor).to(dtype)
             hidden = linear(scaled, weights.weight2.t())  # gradients from here on
             if grn is not None:
@@ -243,7 +261,7 @@ def _backward(
 def _compute(
     conv: Tensor,
     weights: BlockWeights,
-    known: _Rows,
+    known: _KeptRows,
     keep: frozenset[str] | None = None,
 ) -> _Rows:
     """Compute what is not ``known`` of some rows (R, C) of the convolution's output.
@@ -252,7 +270,7 @@ def _compute(
     not kept need not come to memory. In backward, without it, all are computed.
     """
     normed, mean, rstd, hidden, active = known
-    if normed is None:
+    if normed is None or mean is None or rstd is None:
         normed, mean, rstd = torch.native_layer_norm(
             conv, conv.shape[1:], weights.norm_weight, weights.norm_bias, NORM_EPS
         )
@@ -275,7 +293,9 @@ def _second_linear(
     first: bool,
 ) -> None:
     """Add a group's part of the gradients of the second linear and of GRN."""
-    bias = sum(g.sum(0, dtype=sums.bias2.dtype) for g in grads)
+    bias = functools.reduce(
+        torch.add, (g.sum(0, dtype=sums.bias2.dtype) for g in grads)
+    )
     sums.bias2.add_(bias)
     product = sums.weight2
     if grn is not None:
@@ -300,6 +320,7 @@ def _norm_backward(
         weights.norm_bias,
         [True, True, True],
     )
+    assert sums.norm_weight is not None and sums.norm_bias is not None
     sums.norm_weight.add_(weight)
     sums.norm_bias.add_(bias)
     return grad
@@ -333,7 +354,7 @@ def _new_sums(weights: BlockWeights) -> BlockWeights:
         make = torch.empty_like if name in made else torch.zeros_like
         return make(weight, dtype=wide)
 
-    return BlockWeights(**{n: new(n, w) for n, w in weights._asdict().items()})
+    return BlockWeights._make(new(n, w) for n, w in weights._asdict().items())
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor, first: bool) -> None:

@@ -1,5 +1,7 @@
 """GRN by rows, with its gradient."""
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -27,7 +29,8 @@ def sample_norm(activations: list[Tensor]) -> Tensor:
     """L2 norm over the positions of a sample, in fp32 or wider: (4C,)."""
     wide = torch.promote_types(activations[0].dtype, torch.float32)
     # Not vector_norm, whose sums over rows take eight times as long on a CPU.
-    return sum(a.to(wide).square().sum(0) for a in activations).sqrt()
+    squares = (a.to(wide).square().sum(0) for a in activations)
+    return functools.reduce(torch.add, squares).sqrt()
 
 
 class Grn:
@@ -39,6 +42,7 @@ class Grn:
     """
 
     def __init__(self, norm: Tensor, weights: BlockWeights) -> None:
+        assert weights.grn_gamma is not None and weights.grn_beta is not None
         self.norm = norm  # (4C,)
         self.gamma, self.beta = weights.grn_gamma.flatten(), weights.grn_beta.flatten()
         self.relative, self.mean = relative_norm(norm)
@@ -67,6 +71,7 @@ class Grn:
             factor: What multiplies the second linear's output, (C,).
             sums: Receives the gradients.
         """
+        assert sums.grn_gamma is not None and sums.grn_beta is not None
         weight2 = weights.weight2.to(product.dtype)
         sums.weight2.addcmul_(product, self.scale)
         sums.weight2.addr_(bias, self.beta.to(product.dtype))

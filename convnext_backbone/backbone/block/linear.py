@@ -47,5 +47,5 @@ def _has_onednn(x: Tensor) -> bool:
         x.device.type == 'cpu'
         and x.dtype in _ONEDNN_TYPES
         and _HAS_OP
-        and torch.backends.mkldnn.enabled
+        and bool(torch.backends.mkldnn.enabled)
     )

@@ -129,6 +129,7 @@ class Block(nn.Module):
     def weights(self) -> BlockWeights:
         """The parameters as the block function takes them."""
         grn = self.grn
+        assert self.dwconv.bias is not None
         return BlockWeights(
             self.dwconv.weight,
             self.dwconv.bias,

@@ -44,17 +44,16 @@ def is_data(text: str) -> bool:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     for statement in statements:
-        if isinstance(statement, ast.Expr):  # its docstring
-            value, names = statement.value, []
-        elif isinstance(statement, ast.Assign):
-            value, names = statement.value, statement.targets
-        else:
+        targets: list[ast.expr] = []
+        if isinstance(statement, ast.Assign):
+            targets = statement.targets
+        elif not isinstance(statement, ast.Expr):  # its docstring
             return False
-        if not _is_plain(value) or not all(isinstance(n, ast.Name) for n in names):
+        value = statement.value
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
+        if not _is_plain(value) or len(names) < len(targets) or '_base_' in names:
             return False
-        if any(name.id == '_base_' for name in names):
-            return False
-        if any(name.id == 'custom_imports' for name in names):
+        if 'custom_imports' in names:
             strings = [n.value for n in ast.walk(value) if isinstance(n, ast.Constant)]
             modules = [s.partition('.')[0] for s in strings if isinstance(s, str)]
             if not set(modules) <= {*IMPORTABLE, 'imports', 'allow_failed_imports'}:

@@ -69,7 +69,10 @@ def inspect_stream(file: BinaryIO, size: int, path: Path) -> None:
         Inspector(file, path, size).inspect()
     content = Inspector(file, path, size)
     content.inspect()
-    for key in Inspector(file, path, size).inspect():
+    keys = Inspector(file, path, size).inspect()
+    if not isinstance(keys, list):
+        raise ValueError('the list of storages is missing')
+    for key in keys:
         (numel,) = struct.unpack('<q', file.read(8))
         storage = content.storages[key]
         if numel != storage.numel or file.seek(storage.nbytes, io.SEEK_CUR) > size:
@@ -106,6 +109,8 @@ class Inspector(pickle._Unpickler):
 
     The unpickler in C would serve, but allocates by what a file says.
     """
+
+    proto: int  # of the pickle, which the unpickler sets
 
     def __init__(
         self, file: BinaryIO, path: Path, size: int, sizes: dict | None = None
@@ -194,10 +199,18 @@ def _check_view(
         raise ValueError(f'a tensor of shape {size} with {storage.numel} elements')
 
 
-def _check_typed_view(storage: Storage, *args: object) -> None:
-    dtype = args[5]
+def _check_typed_view(
+    storage: Storage,
+    offset: int,
+    size: tuple,
+    stride: tuple,
+    requires_grad: object,
+    hooks: object,
+    dtype: torch.dtype,
+    *_: object,
+) -> None:
     elements = storage.nbytes // dtype.itemsize
-    _check_view(Storage(elements, dtype.itemsize), *args)
+    _check_view(Storage(elements, dtype.itemsize), offset, size, stride)
 
 
 def _check_encode(text: str, encoding: str) -> bytes:

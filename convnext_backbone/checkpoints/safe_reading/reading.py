@@ -8,14 +8,15 @@ containers that training scripts store.
 import io
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import safetensors.torch
 import torch
 from mmengine.logging import MMLogger
 from torch import Tensor
+from torch.types import Storage
 
 from convnext_backbone.checkpoints.errors import WHOLE_MODEL, CheckpointError, refusal
 from convnext_backbone.checkpoints.safe_reading.embedded_configs import drop_code
@@ -30,6 +31,11 @@ from convnext_backbone.checkpoints.safe_reading.stand_ins import (
 )
 
 _LONGEST_HEADER = 100_000_000  # bytes, of safetensors
+
+# Where the tensors go, as torch.load takes it.
+MapLocation: TypeAlias = (
+    str | torch.device | dict[str, str] | Callable[[Storage, str], Storage] | None
+)
 
 _trusted = False
 
@@ -50,7 +56,7 @@ def is_trusted() -> bool:
     return _trusted
 
 
-def read_file(path: str | Path, map_location: object = 'cpu') -> dict:
+def read_file(path: str | Path, map_location: MapLocation = 'cpu') -> dict:
     """Read a file of torch.save or of safetensors, recognised by its content.
 
     Args:
@@ -126,7 +132,7 @@ def _is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor).all())
 
 
-def _read(file: BinaryIO, path: Path, map_location: object) -> object:
+def _read(file: BinaryIO, path: Path, map_location: MapLocation) -> object:
     """Whatever the open file holds, read safely unless files are trusted."""
     head = file.read(1024)
     size = file.seek(0, io.SEEK_END)
@@ -179,11 +185,12 @@ def _foreign_kind(head: bytes, file: BinaryIO) -> str | None:
     return None
 
 
-def _device(map_location: object) -> object:
+def _device(map_location: MapLocation) -> str | torch.device:
     """Where ``map_location`` puts what is on the CPU."""
     if map_location is None or isinstance(map_location, (str, torch.device)):
         return map_location or 'cpu'
     if isinstance(map_location, dict):
         return map_location.get('cpu', 'cpu')
-    placed = map_location(torch.UntypedStorage(0), 'cpu')
+    # torch's annotations do not count its own storages as such.
+    placed = map_location(torch.UntypedStorage(0), 'cpu')  # type: ignore[arg-type]
     return 'cpu' if placed is None else placed.device

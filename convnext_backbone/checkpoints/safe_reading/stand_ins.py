@@ -26,6 +26,9 @@ STATISTICS = ('min', 'max', 'mean', 'current')  # its methods that it lists
 class Record:
     """Stands in for an object: remembers what the file makes it from."""
 
+    args: tuple[object, ...]
+    state: object
+
     def __new__(cls, *args: object) -> 'Record':
         """Keep the arguments of the call."""
         record = super().__new__(cls)
@@ -44,7 +47,8 @@ class RefusedError(Exception):
 class _PlainDict:
     """Stands in for subclasses of dict; plain dicts come out."""
 
-    def __new__(cls, *args: object) -> dict:
+    # mypy expects an instance of the class; a file is to get a plain dict.
+    def __new__(cls, *args: object) -> dict:  # type: ignore[misc]
         return dict(*(arg for arg in args if isinstance(arg, dict)))
 
 
@@ -57,7 +61,7 @@ def only_records() -> Iterator[None]:
     with _lock:
         allowed = serialization.get_safe_globals()
         serialization.clear_safe_globals()
-        serialization.add_safe_globals(_STAND_INS)
+        serialization.add_safe_globals([*_STAND_INS])
         try:
             yield
         finally:
@@ -91,11 +95,13 @@ def real(value: object, done: dict[int, tuple]) -> object:
         for key, item in items:
             value[key] = item
         if metadata is not None:
-            value._metadata = real(metadata, done)
+            attributes['_metadata'] = real(metadata, done)
     elif type(value) is list:
         value[:] = [real(item, done) for item in value]
-    elif type(value) in (set, tuple):
-        made = type(value)(real(item, done) for item in value)
+    elif type(value) is set:
+        made = {real(item, done) for item in value}
+    elif type(value) is tuple:
+        made = tuple(real(item, done) for item in value)
     elif isinstance(value, Record) and _name(type(value)) in _MAKERS:
         make = _MAKERS[_name(type(value))]
         made = make(real(value.args, done), real(value.state, done))
@@ -158,7 +164,7 @@ def _history_buffer(args: tuple, state: dict) -> HistoryBuffer:
 
 # What is made of records: by functions that copy values, or by immutable types that
 # only hold their arguments. None opens, imports or calls anything that a file names.
-_MAKERS = {
+_MAKERS: dict[str, Callable[..., object]] = {
     'argparse.Namespace': _namespace,
     'builtins.bytes': _bytes,
     'builtins.frozenset': _calling(frozenset),

@@ -45,7 +45,7 @@ def find_folders(root: Path) -> tuple[Path, Path] | None:
     return (images, masks) if holds_masks(masks / 'training') else None
 
 
-def find(root: Path, options: MaskOptions = NO_OPTIONS) -> Source | None:
+def find(root: Path, options: MaskOptions = NO_OPTIONS) -> Source[Path] | None:
     """Recognise a data set in ADE20K's layout.
 
     Classes are those of a class file, else ADE20K's own where it is ADE20K or has as
@@ -71,7 +71,7 @@ def find(root: Path, options: MaskOptions = NO_OPTIONS) -> Source | None:
 
 
 def _legend(
-    root: Path, items: list[Item], ignore_label: int | None
+    root: Path, items: list[Item[Path]], ignore_label: int | None
 ) -> tuple[Legend, list[Fault]]:
     masks = [item.annotation for item in items]
     class_file = find_class_file(root)

@@ -2,7 +2,7 @@
 
 import math
 
-from convnext_backbone.datasets.records import Fault, Instance
+from convnext_backbone.datasets.records import Fault, Instance, Level
 
 ZERO = 1e-3  # pixels; a narrower box has no area
 LEAST = 1.0  # pixels; training leaves out a narrower box (mmdet's data sets)
@@ -27,7 +27,7 @@ def check_box(
     shown = ', '.join(f'{value:g}' for value in box)
     where = f'box ({shown}) of {instance.category!r}'
 
-    def fault(level: str, kind: str, message: str) -> list[Fault]:
+    def fault(level: Level, kind: str, message: str) -> list[Fault]:
         return [Fault(level, kind, file, f'{where} {message}', instance.id)]
 
     if not all(map(math.isfinite, box)) or x2 < x1 or y2 < y1:
@@ -35,7 +35,7 @@ def check_box(
         return None, fault('error', 'negative-area', message)
     if min(x2 - x1, y2 - y1) < ZERO:
         return None, fault('warning', 'zero-area', 'has no area: it is left out')
-    if 0 <= min(x1, y1) and max(x2, y2) <= 1:
+    if min(x1, y1) >= 0 and max(x2, y2) <= 1:
         message = (
             'lies in the first pixel: its numbers seem to be relative to the size of '
             'the image, from 0 to 1; write pixels'

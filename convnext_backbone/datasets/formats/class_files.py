@@ -91,7 +91,7 @@ def read_class_file(path: Path) -> list[ClassEntry]:
         ) from None
     read = _csv_rows if path.suffix.lower() == '.csv' else _text_rows
     lines: dict[object, int] = {}  # name or colour -> its line
-    entries = []
+    entries: list[ClassEntry] = []
     for number, name, colour in read(path, text):
         where = f'{path}, line {number}'
         if not name:

@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from convnext_backbone.datasets.formats.boxes import check_box
 from convnext_backbone.datasets.formats.coco_boxes import (
@@ -40,7 +41,23 @@ SPLIT_FOLDERS = {
 }
 
 
-def find(root: Path) -> Source | None:
+class Entries(NamedTuple):
+    """What a json has of one image.
+
+    Attributes:
+        file: The json.
+        image: The image's ``id``, ``width`` and ``height``.
+        annotations: The annotations of the image.
+        names: The name of each category by its id.
+    """
+
+    file: str
+    image: dict
+    annotations: list[dict]
+    names: dict[object, str]
+
+
+def find(root: Path) -> Source[Entries] | None:
     """Recognise a data set in COCO's format, from its folder or one json.
 
     Raises:
@@ -58,7 +75,7 @@ def find(root: Path) -> Source | None:
         for file in splits
         if file.name.startswith(KEYPOINTS)
     ]
-    items: list[Item] = []
+    items: list[Item[Entries]] = []
     names: dict[str, tuple[str, ...]] = {}
     for file, split in splits.items():
         content = contents[file]
@@ -87,7 +104,7 @@ def find(root: Path) -> Source | None:
 
 
 def read_item(
-    item: Item, width: int, height: int
+    item: Item[Entries], width: int, height: int
 ) -> tuple[list[Instance], list[Fault]]:
     """Read an image's annotations; polygons and RLEs stay as they are."""
     file, image, annotations, names = item.annotation
@@ -102,7 +119,8 @@ def read_item(
         shown = ', '.join(map(repr, stated))
         fault('bad-annotation', f'has the width and height {shown}: not numbers', id)
         return [], faults
-    mismatch = size_fault(Path(file), tuple(map(int, stated)), width, height)
+    size = int(stated[0]), int(stated[1])
+    mismatch = size_fault(Path(file), size, width, height)
     if mismatch:
         return [], [dataclasses.replace(f, id=id) for f in mismatch]
     instances = []
@@ -138,14 +156,16 @@ def read_item(
 
 
 def _read_object(
-    annotation: dict, category: str, item: Item, width: int, height: int
+    annotation: dict, category: str, item: Item[Entries], width: int, height: int
 ) -> tuple[Instance | None, list[Fault]]:
     """Read one annotation; return the object, None if it cannot be used, and faults."""
     file = item.annotation[0]
     id = f'annotation {annotation.get("id")}'
     faults: list[Fault] = []
 
-    def fault(kind: str, message: str, level: str = 'error') -> list[Fault]:
+    def fault(
+        kind: str, message: str, level: Literal['error', 'warning'] = 'error'
+    ) -> list[Fault]:
         return [Fault(level, kind, file, message, id)]
 
     bbox = annotation.get('bbox')
@@ -277,7 +297,7 @@ def _splits(contents: dict[Path, dict], root: Path) -> dict[Path, str]:
 
 def _items(
     file: Path, split: str, content: dict, root: Path
-) -> tuple[list[Item], list[Fault], tuple[str, ...]]:
+) -> tuple[list[Item[Entries]], list[Fault], tuple[str, ...]]:
     """Return a json's images, its faults, and its categories in their order."""
     faults = []
 
@@ -317,7 +337,7 @@ def _items(
     items = [
         Item(
             folder / str(image['file_name']),
-            (str(file), _id_and_size(image), by_image.get(id, []), names),
+            Entries(str(file), _id_and_size(image), by_image.get(id, []), names),
             split,
         )
         for id, image in images.items()

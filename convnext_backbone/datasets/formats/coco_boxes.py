@@ -88,9 +88,10 @@ def _boxes(
     for annotation in annotations:
         box = annotation.get('bbox')
         image = images.get(annotation['image_id'], {})
-        width, height = image.get('width'), image.get('height')
-        good = isinstance(box, list) and len(box) == 4
-        if good and all(map(is_number, (*box, width, height))):
+        if not isinstance(box, list) or len(box) != 4:
+            continue
+        width, height = image.get('width', 0), image.get('height', 0)
+        if all(map(is_number, (*box, width, height))):
             yield box, width, height
 
 

@@ -12,6 +12,7 @@ from convnext_backbone.datasets.formats.layout import (
     unread_annotations,
 )
 from convnext_backbone.datasets.formats.per_image import (
+    Detected,
     missing_image,
     no_annotation,
     read_objects,
@@ -22,14 +23,14 @@ from convnext_backbone.datasets.records import Fault, Instance, Item, Source
 LOOKED_AT = 20  # json files opened to recognise the format
 
 
-def find(root: Path) -> Source | None:
+def find(root: Path) -> Source[Path | None] | None:
     """Recognise a data set in LabelMe's format: json files of shapes, in any folder.
 
     An image is where its json says, or beside it. Folders named for splits divide.
     """
     if not root.is_dir() or not _holds_shapes(root):
         return None
-    items: dict[Path, Item] = {}
+    items: dict[Path, Item[Path | None]] = {}
     faults: list[Fault] = []
     folders = [(s, f) for s, f in split_folders(root) if _holds_shapes(f)]
     if folders:
@@ -63,7 +64,7 @@ def find(root: Path) -> Source | None:
 
 
 def read_item(
-    item: Item, width: int, height: int
+    item: Item[Path | None], width: int, height: int
 ) -> tuple[list[Instance], list[Fault]]:
     """Read an image's shapes: rectangles are boxes, polygons masks.
 
@@ -112,7 +113,7 @@ def read_item(
     return instances, faults + more
 
 
-def _read(labelme, shapes: list[dict], label: str, size: tuple[int, int]):
+def _read(labelme, shapes: list[dict], label: str, size: tuple[int, int]) -> Detected:
     polygons = [shape for shape in shapes if shape['shape_type'] == 'polygon']
     single = len(shapes) == len(polygons) == 1
     masks = bool(polygons) and not single

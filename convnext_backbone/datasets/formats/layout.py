@@ -74,7 +74,7 @@ def unread_annotations(
         files: Annotation files in ``root`` and below.
     """
     read = set(read)
-    folders = {}
+    folders: dict[Path, Path] = {}
     for file in files:
         first = root / file.relative_to(root).parts[0]
         if first not in read:

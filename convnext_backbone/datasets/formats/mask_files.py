@@ -112,7 +112,9 @@ def numbers_of(mask: np.ndarray) -> np.ndarray | None:
     return grey if (mask == grey[..., None]).all() else None
 
 
-def read_labels(item: Item, legend: Legend) -> tuple[np.ndarray | None, list[Fault]]:
+def read_labels(
+    item: Item[Path], legend: Legend
+) -> tuple[np.ndarray | None, list[Fault]]:
     """Read an item's mask.
 
     Returns:
@@ -208,11 +210,11 @@ def _listing(names: Iterable[str], counts: np.ndarray) -> str:
 def mask_source(
     format: str,
     root: Path,
-    items: list[Item],
+    items: list[Item[Path]],
     legend: Legend,
     faults: list[Fault],
     splits: Sequence[str] = (),
-) -> Source:
+) -> Source[Path]:
     """Return a data set of masks that a legend explains."""
     return Source(
         format=format,

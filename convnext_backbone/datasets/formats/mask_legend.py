@@ -72,12 +72,17 @@ def make_legend(
     labels = {entry: 1 + i for i, entry in enumerate(classes)}
     numbered = [e for e in entries if e.name != NOT_NUMBERED]
     named = {n: labels.get(e, 0) for n, e in zip(numbers, numbered, strict=True)}
-    with_colour = [entry for entry in entries if entry.colour is not None]
+    colours = {
+        pack(entry.colour): labels.get(entry, 0)
+        for entry in entries
+        if entry.colour is not None
+    }
+    palette = [entry.colour for entry in classes if entry.colour is not None]
     return Legend(
         classes=tuple(entry.name for entry in classes),
         numbers={**dict.fromkeys(ignored, 0), **named},
-        colours={pack(entry.colour): labels.get(entry, 0) for entry in with_colour},
-        palette=[entry.colour for entry in classes] if with_colour else None,
+        colours=colours,
+        palette=palette if colours else None,
         origin=origin,
         coloured=coloured,
     )

@@ -47,7 +47,7 @@ def find_numbers(masks: Sequence[Path], colours: Collection[int]) -> Counter[int
             file.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(FileLock(f'{file}.lock'))
         if os.path.isfile(file):
-            return Counter(dict(read_json(file)))
+            return Counter(dict(read_json(file, list)))
         found = _count(map_images(numbers_in, masks, 'Reading masks', chunk=CHUNK))
         with contextlib.suppress(UserError):
             write_json(file, sorted(found.items()))

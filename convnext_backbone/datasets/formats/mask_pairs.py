@@ -1,6 +1,6 @@
 """Finds the mask of each image, by name, in two folders."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -57,7 +57,10 @@ def divide(images: Path, masks: Path) -> Iterator[Folders]:
         here = of_images.get(split, [images / split]) if of_images else [images]
         there = of_masks.get(split, [masks / split]) if of_masks else [masks]
         for one, other in _couples(here, there):
-            yield Folders(split, one or images / other.name, other or masks / one.name)
+            found = one or other
+            assert found is not None  # at most one of them is missing
+            name = found.name
+            yield Folders(split, one or images / name, other or masks / name)
     if not of_images and not of_masks:
         yield Folders('', images, masks)
 
@@ -81,9 +84,10 @@ def _couples(
     rest_masks = [path for path in masks if path.name not in shared]
     masks_named = {path.name: path for path in masks}
     yield from ((p, masks_named[p.name]) for p in images if p.name in shared)
-    yield from product(rest_images, rest_masks or masks or [None])
+    missing: Sequence[Path | None] = [None]
+    yield from product(rest_images, rest_masks or masks or missing)
     if not rest_images:
-        yield from product(images or [None], rest_masks)
+        yield from product(images or missing, rest_masks)
 
 
 def unread_images(images: Path) -> list[Fault]:
@@ -110,7 +114,7 @@ def unread_images(images: Path) -> list[Fault]:
     return [Fault('error', 'unread-folder', str(path), message) for path in unread]
 
 
-def pair(folders: Iterable[Folders]) -> tuple[list[Item], list[Fault]]:
+def pair(folders: Iterable[Folders]) -> tuple[list[Item[Path]], list[Fault]]:
     """Pair the images with their masks, in folders of the same names below.
 
     Returns:
@@ -119,16 +123,16 @@ def pair(folders: Iterable[Folders]) -> tuple[list[Item], list[Fault]]:
     """
     folders = list(folders)
     masks = {f.masks: _by_name(f.masks) for f in folders}
-    items: list[Item] = []
+    items: list[Item[Path]] = []
     single: dict[Path, Folders] = {}
     paired: set[Path] = set()
     used: dict[tuple[Path, tuple[Path, str]], Folders] = {}
     for here in folders:
         for image in list_images(here.images):
             below, stem = image.parent.relative_to(here.images), image.stem
-            names = ((below, stem + suffix) for suffix in SUFFIXES)
-            name = next((name for name in names if name in masks[here.masks]), None)
-            owner = used.get((here.masks, name), here)
+            wanted = ((below, stem + suffix) for suffix in SUFFIXES)
+            name = next((name for name in wanted if name in masks[here.masks]), None)
+            owner = used.get((here.masks, name), here) if name else here
             # A mask belongs to one of the images of its name in a split's folders.
             mine = owner.split != here.split or owner.images == here.images
             if name is not None and mine:

@@ -43,7 +43,7 @@ MASKS = ('masks', 'mask', 'labels_png', 'labels', 'annotations', 'gt')
 BESIDE = ('annot', '_annot', '_mask', '_masks', '_label', '_labels', '_gt')
 
 
-def find(root: Path, options: MaskOptions = NO_OPTIONS) -> Source | None:
+def find(root: Path, options: MaskOptions = NO_OPTIONS) -> Source[Path] | None:
     """Recognise a data set of images and masks.
 
     Splits are folders in both (``images/train``), in one of them, or around them
@@ -110,7 +110,7 @@ def _both(folder: Path) -> tuple[Path, Path] | None:
 
 
 def _legend(
-    root: Path, items: list[Item], ignore_label: int | None
+    root: Path, items: list[Item[Path]], ignore_label: int | None
 ) -> tuple[Legend, list[Fault]]:
     masks = [item.annotation for item in items]
     class_file = find_class_file(root)

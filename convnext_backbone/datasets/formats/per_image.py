@@ -6,6 +6,7 @@ place in the file and the others are kept.
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +15,14 @@ from convnext_backbone.datasets.formats.layout import list_images
 from convnext_backbone.datasets.records import Fault, Instance
 from convnext_backbone.results.predictions import encode
 
-# One object: where it is in the file, its class, and how to read it: supervision's
-# Detections of one object, and its polygon (x1, y1, ...) if it is a single one.
-Read = Callable[[], tuple[object, list[float] | None]]
-Objects = Iterable[tuple[str, str, Read]]
+if TYPE_CHECKING:
+    from supervision import Detections  # takes a second to load
+
+# One object: supervision's Detections of it, and its polygon (x1, y1, ...) if it is a
+# single one.
+Detected = tuple['Detections', list[float] | None]
+# Its id (where it is in the file), its class, and how to read it.
+Objects = Iterable[tuple[str, str, Callable[[], Detected]]]
 
 
 def read_objects(
@@ -42,8 +47,8 @@ def read_objects(
             message = f'cannot be read ({error}): correct it'
             faults.append(Fault('error', 'bad-annotation', str(file), message, id))
             continue
-        box = tuple(map(float, found.xyxy[0]))
-        instance = Instance(category, box, id)
+        x1, y1, x2, y2 = map(float, found.xyxy[0])
+        instance = Instance(category, (x1, y1, x2, y2), id)
         if polygon is not None:
             instance.segmentation = [[round(value, 2) for value in polygon]]
         elif found.mask is not None:

@@ -15,6 +15,7 @@ from convnext_backbone.datasets.formats.layout import (
     unread_annotations,
 )
 from convnext_backbone.datasets.formats.per_image import (
+    Detected,
     images_by_stem,
     missing_image,
     no_annotation,
@@ -30,7 +31,7 @@ SPLITS = ('train', 'val', 'test')
 YES, NO = ('1', 'true', 'yes'), ('', '0', 'false', 'no', 'unspecified')
 
 
-def find(root: Path) -> Source | None:
+def find(root: Path) -> Source[Path | None] | None:
     """Recognise a data set in VOC's format.
 
     Annotations/ and JPEGImages/, with the splits of ImageSets/Main; or xml files beside
@@ -38,8 +39,8 @@ def find(root: Path) -> Source | None:
     """
     if not root.is_dir():
         return None
-    items: list[Item] = []
-    splits: list[str] = []
+    items: list[Item[Path | None]] = []
+    splits: list[str] = []  # may repeat, and '' is none
     folders, faults = _folders(root)
     for split, annotations, images in folders:
         found, more = _items(split, annotations, images)
@@ -53,14 +54,13 @@ def find(root: Path) -> Source | None:
         splits = [split for split in SPLITS if split in lists.values()]
     if not items and not faults:
         return None
-    splits = tuple(dict.fromkeys(filter(None, splits)))
-    return Source(
-        'voc', 'det', root, items, None, read_item, faults=faults, splits=splits
-    )
+    source = Source('voc', 'det', root, items, None, read_item, faults=faults)
+    source.splits = tuple(dict.fromkeys(filter(None, splits)))
+    return source
 
 
 def read_item(
-    item: Item, width: int, height: int
+    item: Item[Path | None], width: int, height: int
 ) -> tuple[list[Instance], list[Fault]]:
     """Read an image's xml: boxes, and polygons where it has them (CVAT, Roboflow).
 
@@ -127,7 +127,7 @@ def _number(size: Element, tag: str) -> int:
     return int(float(size.findtext(tag) or 0))
 
 
-def _read(pascal_voc, node: Element, size: tuple[int, int]):
+def _read(pascal_voc, node: Element, size: tuple[int, int]) -> Detected:
     box = {key: float(node.findtext(f'bndbox/{key}') or 'nan') for key in CORNERS}
     if box['xmax'] < box['xmin'] or box['ymax'] < box['ymin']:  # supervision swaps them
         raise UserError(f'its box has a negative size: {box}')
@@ -176,9 +176,11 @@ def _holds_xml(folder: Path) -> bool:
 
 def _items(
     split: str, annotations: Path, images: Path
-) -> tuple[list[Item], list[Fault]]:
+) -> tuple[list[Item[Path | None]], list[Fault]]:
     found, faults = images_by_stem(images) if images.is_dir() else ({}, [])
-    items = {stem: Item(path, None, split) for stem, path in found.items()}
+    items: dict[str, Item[Path | None]] = {
+        stem: Item(path, None, split) for stem, path in found.items()
+    }
     for file in list_files(annotations, '.xml'):
         place = file.relative_to(annotations)
         stem = place.with_suffix('').as_posix()
@@ -237,7 +239,7 @@ def _lists(root: Path) -> tuple[dict[str, str], list[Fault]]:
                 )
                 faults.append(Fault('error', 'in-two-splits', file, message, stem))
     if not (folder / 'train.txt').exists():
-        rest = {stem: 'train' for stem in _stems(folder / 'trainval.txt')}
+        rest = dict.fromkeys(_stems(folder / 'trainval.txt'), 'train')
         splits = {**rest, **splits}
     return splits, faults
 
@@ -252,8 +254,8 @@ def _stems(file: Path) -> list[str]:
 
 
 def _divide(
-    items: list[Item], lists: dict[str, str], root: Path
-) -> tuple[list[Item], list[Fault]]:
+    items: list[Item[Path | None]], lists: dict[str, str], root: Path
+) -> tuple[list[Item[Path | None]], list[Fault]]:
     """Keep the images that are listed, each in its split."""
     by_stem = {(item.annotation or item.image).stem: item for item in items}
     kept, faults = [], []

@@ -39,7 +39,7 @@ def find_folders(root: Path) -> tuple[Path, Path] | None:
     return images, masks
 
 
-def find(root: Path, options: MaskOptions = NO_OPTIONS) -> Source | None:
+def find(root: Path, options: MaskOptions = NO_OPTIONS) -> Source[Path] | None:
     """Recognise a data set in VOC's layout.
 
     The lists in ImageSets/Segmentation tell which images are annotated, and the splits;
@@ -56,7 +56,9 @@ def find(root: Path, options: MaskOptions = NO_OPTIONS) -> Source | None:
     return mask_source('voc-masks', root, items, legend, faults + more)
 
 
-def _items(root: Path, images: Path, masks: Path) -> tuple[list[Item], list[Fault]]:
+def _items(
+    root: Path, images: Path, masks: Path
+) -> tuple[list[Item[Path]], list[Fault]]:
     """Return the images with masks; and the images and masks with no other half."""
     image_of = {path.stem: path for path in list_images(images)}
     mask_of = {path.stem: path for path in list_images(masks)}
@@ -113,7 +115,7 @@ def _splits(lists: Path) -> tuple[dict[str, str], list[Fault]]:
 
 
 def _legend(
-    root: Path, items: list[Item], ignore_label: int | None
+    root: Path, items: list[Item[Path]], ignore_label: int | None
 ) -> tuple[Legend, list[Fault]]:
     masks = [item.annotation for item in items]
     class_file = find_class_file(root)

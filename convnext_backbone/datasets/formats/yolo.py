@@ -16,7 +16,11 @@ from convnext_backbone.datasets.formats.layout import (
     list_images,
     split_folders,
 )
-from convnext_backbone.datasets.formats.per_image import images_by_stem, read_objects
+from convnext_backbone.datasets.formats.per_image import (
+    Detected,
+    images_by_stem,
+    read_objects,
+)
 from convnext_backbone.datasets.formats.yolo_config import (
     Part,
     labels_of,
@@ -38,7 +42,7 @@ NAME_FILES = ('classes.txt', 'obj.names', 'classes.names', 'labels.txt')
 LOOKED_AT = 200  # label files that tell whether polygons are keypoints
 
 
-def find(root: Path) -> Source | None:
+def find(root: Path) -> Source[Path] | None:
     """Recognise a data set in YOLO's format.
 
     Raises:
@@ -67,7 +71,7 @@ def find(root: Path) -> Source | None:
     keypoints = _keypoints(file, config)
     if config is not None:
         faults += _other_names(root, file, names)
-    items: list[Item] = []
+    items: list[Item[Path]] = []
     for part in folders:
         found, more = _items(part)
         items += found
@@ -91,7 +95,7 @@ def _keypoints(file: Path, config: dict | None) -> tuple[int, int] | None:
 
 
 def _pose_faults(
-    file: Path, items: list[Item], keypoints: tuple[int, int] | None
+    file: Path, items: list[Item[Path]], keypoints: tuple[int, int] | None
 ) -> list[Fault]:
     """Tell that keypoints are left out, or that polygons must be keypoints."""
     if keypoints is not None:
@@ -123,7 +127,7 @@ def _polygons(file: Path) -> Iterator[Line]:
             yield read_values(line.split()[1:], None)
 
 
-def _items(part: Part) -> tuple[list[Item], list[Fault]]:
+def _items(part: Part) -> tuple[list[Item[Path]], list[Fault]]:
     """Return the images of a part with their label files, and what has no image."""
     if part.listed is not None:
         places = [
@@ -131,9 +135,8 @@ def _items(part: Part) -> tuple[list[Item], list[Fault]]:
             for path in part.listed
         ]
         capitals = [file.with_suffix('.TXT') for file in places]
-        files = [b if b.is_file() else a for a, b in zip(places, capitals, strict=True)]
-        parts = zip(part.listed, files, strict=True)
-        return [Item(path, file, part.split) for path, file in parts], []
+        pairs = zip(part.listed, places, capitals, strict=True)
+        return [Item(i, b if b.is_file() else a, part.split) for i, a, b in pairs], []
     found, faults = images_by_stem(part.images)
     files = {
         file.relative_to(part.labels).with_suffix('').as_posix(): file
@@ -155,7 +158,7 @@ def _items(part: Part) -> tuple[list[Item], list[Fault]]:
 def read_item(
     names: tuple[str, ...],
     keypoints: tuple[int, int] | None,
-    item: Item,
+    item: Item[Path],
     width: int,
     height: int,
 ) -> tuple[list[Instance], list[Fault]]:
@@ -212,7 +215,9 @@ def read_item(
     return instances, faults + more
 
 
-def _read(yolo, label: int, values: tuple[float, ...], size: tuple[int, int]):
+def _read(
+    yolo, label: int, values: tuple[float, ...], size: tuple[int, int]
+) -> Detected:
     line = ' '.join(map(str, (label, *values)))
     found = yolo.yolo_annotations_to_detections([line], size, with_masks=False)
     if len(values) == BOX:
@@ -225,6 +230,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _names(root: Path, file: Path, config: dict | None) -> tuple[str, ...]:
+    names: object
     if config is None:
         file, names = _names_by_line(root)
     else:
@@ -242,13 +248,13 @@ def _names(root: Path, file: Path, config: dict | None) -> tuple[str, ...]:
         raise UserError(
             f'{file}: names has {unclear[0]!r}, expected text: name the class'
         )
-    names = tuple(names)
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    classes = tuple(names)
+    twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice:
         raise UserError(
             f'{file}: names has {twice[0]!r} more than once: give each class its own'
         )
-    return names
+    return classes
 
 
 def _other_names(root: Path, file: Path, names: tuple[str, ...]) -> list[Fault]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from convnext_backbone.datasets.records import Fault
+from convnext_backbone.datasets.records import Fault, Level
 from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.foundation.files import list_folder
 
@@ -72,10 +72,12 @@ def _names_as_text(names: object, as_text: object) -> object:
         names: What YAML 1.1 makes of them, such as True for yes.
         as_text: The same with every scalar as text.
     """
-    if isinstance(names, dict) and isinstance(as_text, dict):
-        if len(names) == len(as_text):
-            return dict(zip(names, as_text.values(), strict=True))
-    return as_text if isinstance(names, list) else names
+    if not isinstance(names, dict):
+        return as_text if isinstance(names, list) else names
+    values = list(as_text.values()) if isinstance(as_text, dict) else []
+    if len(values) != len(names):  # << merges another mapping
+        return names
+    return dict(zip(names, values, strict=True))
 
 
 def stated_folders(file: Path, config: dict | None) -> tuple[list[Part], list[Fault]]:
@@ -94,22 +96,23 @@ def stated_folders(file: Path, config: dict | None) -> tuple[list[Part], list[Fa
                     f'{key} is {place}, which is neither in {base} nor in {root}: '
                     f'correct the path, or remove the line'
                 )
-                level = 'warning' if split == 'test' else 'error'
+                level: Level = 'warning' if split == 'test' else 'error'
                 faults.append(Fault(level, 'missing-folder', str(file), message, key))
             elif found.is_dir():
                 images = found.resolve()
                 parts.append(Part(split, images, labels_of(images)))
             else:
-                images, more = _listed(found, base)
+                listed, more = _listed(found, base)
                 folder = found.parent
-                parts.append(Part(split, folder, folder, images))
+                parts.append(Part(split, folder, folder, listed))
                 faults += more
     return parts, faults
 
 
 def _listed(file: Path, base: Path) -> tuple[tuple[Path, ...], list[Fault]]:
     """Return the images that a text file lists, and faults of those not there."""
-    images, faults = {}, []
+    images: dict[Path, None] = {}  # ordered, each image once
+    faults = []
     lines = file.read_text(encoding='utf-8-sig', errors='replace').splitlines()
     for number, line in enumerate(lines, start=1):
         name = line.strip()

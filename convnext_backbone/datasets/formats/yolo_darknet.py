@@ -5,6 +5,7 @@ beside the images. Its paths often begin with a folder that is not there (``data
 """
 
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from convnext_backbone.datasets.formats.yolo_config import KEYS, Part
 from convnext_backbone.datasets.records import Fault
@@ -35,6 +36,7 @@ def read_darknet(root: Path) -> tuple[Path, dict, list[Part], list[Fault]] | Non
             listed = _locate(root, pairs[key])
             if listed is None:
                 message = f'{key} is {pairs[key]}, which is not there: correct the path'
+                level: Literal['error', 'warning']
                 level = 'warning' if split == 'test' else 'error'
                 faults.append(Fault(level, 'missing-folder', str(file), message, key))
                 continue

@@ -43,18 +43,18 @@ def keypoint_shape(value: object) -> tuple[int, int] | None:
     """
     if value is None:
         return None
-    good = isinstance(value, list) and len(value) == 2
-    if not good or not all(type(number) is int and number > 0 for number in value):
+    pair = value if isinstance(value, list) and len(value) == 2 else ()
+    if not pair or not all(type(number) is int and number > 0 for number in pair):
         raise UserError(
             f'kpt_shape is {value!r}, expected two numbers: how many keypoints an '
             f'object has, and 2 (x, y) or 3 (x, y, visibility) for each'
         )
-    if value[1] not in (2, 3):
+    if pair[1] not in (2, 3):
         raise UserError(
             f'kpt_shape is {value!r}: a keypoint has 2 numbers (x, y) or 3 (x, y, '
             f'visibility)'
         )
-    return value[0], value[1]
+    return pair[0], pair[1]
 
 
 def read_values(words: Sequence[str], keypoints: tuple[int, int] | None) -> Line:

@@ -92,13 +92,12 @@ def _set_classes(plan: Plan, model: dict, name: str, head: dict) -> None:
             # One more than there are classes: the last one weighs 'no object'.
             rest = list(weights[head['num_classes'] :])
             change[key] = dict(class_weight=[1.0] * count + rest if rest else None)
+    new: object = change
     *path, last = name.split('.')
     if last.isdigit():
         *path, last = path
         place = Expression('_base_.model.' + '.'.join([*path, last]))
         new = Expression(f'[dict(head, num_classes={count}) for head in {place}]')
-    else:
-        new = change
     node = model
     for key in path:
         node = node.setdefault(key, {})
@@ -162,7 +161,7 @@ def hooks(plan: Plan, metric: str) -> str:
     checkpoint: dict[str, object] = dict(save_best=metric, rule='greater')
     if recipe.epochs is None:
         checkpoint['interval'] = max(1, min(1000, recipe.iters // 20))
-    own = [
+    own: list[object] = [
         dict(type='EMAHook', momentum=recipe.ema_momentum, priority='ABOVE_NORMAL'),
         dict(
             type='EarlyStoppingHook',

@@ -60,7 +60,9 @@ def default_weights(base: Config) -> InitialWeights | None:
     if stated:
         return stated[0]
     source = _pretrained(base.model.get('backbone') or {})
-    return source and InitialWeights('backbone', CheckpointRef.parse(source))
+    if source is None:
+        return None
+    return InitialWeights('backbone', CheckpointRef.parse(source))
 
 
 def _pretrained(backbone: dict) -> str | None:

@@ -79,7 +79,8 @@ def _train_pipeline(plan: Plan, load: dict) -> list[dict]:
 
 def model(plan: Plan) -> dict:
     """Return the changes to the base's model: no mask head, smaller anchors."""
-    base, changes = plan.base.model, {}
+    base = plan.base.model
+    changes: dict[str, object] = {}
     roi_head = base.get('roi_head') or {}
     if roi_head.get('mask_head') and not plan.recipe.masks:
         if base.type == 'MaskRCNN':

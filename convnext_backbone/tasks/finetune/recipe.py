@@ -90,14 +90,15 @@ def decide(
     images = train['images'] - (train['empty'] if task == 'det' else 0)
     steps = math.ceil(images / (base.train_dataloader.batch_size * processes))
     by_epoch = 'max_epochs' in base.train_cfg
-    if epochs is None and iters is None:
-        low, high = EPOCHS[task]
-        epochs = min(high, max(low, round(SEEN[task] / images)))
-    if by_epoch and iters is not None:
-        epochs = math.ceil(iters / steps)
-    if iters is None or by_epoch:
+    if iters is None:
+        if epochs is None:
+            low, high = EPOCHS[task]
+            epochs = min(high, max(low, round(SEEN[task] / images)))
         iters = epochs * steps
-    length = epochs if by_epoch else iters
+    elif by_epoch:
+        epochs = math.ceil(iters / steps)
+        iters = epochs * steps
+    length = epochs if by_epoch and epochs is not None else iters
     small_anchors = False
     if task == 'det':
         areas = numbers['areas']

@@ -193,12 +193,12 @@ def make_plan(
     )
     check_masks(base, recipe.masks)
     MMLogger.get_current_instance().info(f'Training: {recipe}')
-    name = options.base
-    if not Path(name).is_file():
-        file = find_config(name)
-        name = f'{SCOPE}{file.parent.name}/{file.name}'
+    if Path(options.base).is_file():
+        name = str(Path(options.base).resolve())
     else:
-        name = str(Path(name).resolve())
+        file = find_config(options.base)
+        assert file is not None, 'read_base has read it'
+        name = f'{SCOPE}{file.parent.name}/{file.name}'
     command = options.command(work_dir)
     return Plan(name, base, data, recipe, weights, work_dir, command)
 
@@ -265,8 +265,8 @@ def check_masks(base: Config, masks: bool) -> None:
 def default_work_dir(options: Options) -> str:
     """Return ``work_dirs/DATA_BASE``."""
     data, base = Path(options.path).resolve(), Path(options.base).stem
-    data = data.stem if data.is_file() else data.name
-    return f'work_dirs/{data}_{base}'
+    name = data.stem if data.is_file() else data.name
+    return f'work_dirs/{name}_{base}'
 
 
 def record(options: Options, data: Path) -> dict:

@@ -33,7 +33,8 @@ def crop_size(plan: Plan) -> tuple[int, int]:
     """Return height and width of the base's crop, reduced to the size of the images."""
     size = (plan.base.model.get('data_preprocessor') or {}).get('size') or (512, 512)
     side = max(64, min(plan.recipe.scale) // 32 * 32)
-    return tuple(min(side, length) for length in size)
+    height, width = size
+    return min(side, height), min(side, width)
 
 
 def data(plan: Plan) -> str:
@@ -87,7 +88,7 @@ def model(plan: Plan) -> dict:
     preprocessor = plan.base.model.get('data_preprocessor') or {}
     if tuple(preprocessor.get('size') or size) == size:
         return {}
-    changes = {'data_preprocessor': dict(size=size)}
+    changes: dict[str, dict] = {'data_preprocessor': dict(size=size)}
     if (plan.base.model.get('test_cfg') or {}).get('mode') == 'slide':
         stride = tuple(side * 2 // 3 for side in size)
         changes['test_cfg'] = dict(crop_size=size, stride=stride)

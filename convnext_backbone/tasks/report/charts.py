@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
@@ -11,6 +12,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 SIZE = 380, 246  # pixels
 MARKED = 30  # lines of at most so many points show them
@@ -31,7 +35,7 @@ COLOURS = {
 }
 SERIES = [name for name in COLOURS if name.startswith('c')]
 DASHES = [(), (5, 2), (1.5, 1.5)]
-STYLE = {
+STYLE: 'dict[RcKeyType, Any]' = {
     'svg.fonttype': 'none',
     'svg.hashsalt': 'report',
     'text.parse_math': False,
@@ -62,8 +66,8 @@ class Series:
     """A line of a chart; without a colour it gets the next free one."""
 
     label: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
     colour: str | None = None
     width: float = 1.6
 
@@ -110,7 +114,8 @@ def line_chart(
         best: A point to mark.
     """
     with rc_context(STYLE):
-        figure = Figure([side / 72 for side in SIZE], layout='constrained')
+        width, height = SIZE
+        figure = Figure((width / 72, height / 72), layout='constrained')
         axes = figure.add_subplot()
         keys = _draw_lines(axes, series)
         if best is not None:
@@ -126,7 +131,8 @@ def _draw_lines(axes: Axes, series: Sequence[Series]) -> list[Key]:
     """Draw the lines, and return the entries of the legend."""
     keys, free = [], 0
     for line in series:
-        colour, dash = line.colour, ()
+        colour = line.colour
+        dash: tuple[float, ...] = ()
         if colour is None:
             colour = SERIES[free % len(SERIES)]
             dash = DASHES[free // len(SERIES) % len(DASHES)]
@@ -175,7 +181,8 @@ def _inline(figure: Figure, title: str) -> Markup:
     text = text.replace('url(#', f'url(#{prefix}')
     for name, value in COLOURS.items():
         text = text.replace(value, f'var(--{name})')
-    box = re.search(r'viewBox="[^"]+"', text)[0]
+    box = re.search(r'viewBox="[^"]+"', text)
+    assert box is not None, 'matplotlib writes the size of every figure'
     label = Markup.escape(title)
-    head = f'<svg class="chart" {box} role="img" aria-label="{label}">'
+    head = f'<svg class="chart" {box[0]} role="img" aria-label="{label}">'
     return Markup(head + text[text.index('>') + 1 :])

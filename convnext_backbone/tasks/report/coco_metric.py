@@ -68,7 +68,8 @@ def annotations(sample: dict, image_id: int) -> list[dict]:
         boxes = instances['bboxes']
         boxes = getattr(boxes, 'tensor', boxes).cpu().double().numpy()
         masks = instances.get('masks')
-        masks = masks.to_ndarray() if hasattr(masks, 'to_ndarray') else masks
+        if masks is not None and hasattr(masks, 'to_ndarray'):
+            masks = masks.to_ndarray()
         for i, label in enumerate(instances['labels'].tolist()):
             x1, y1, x2, y2 = boxes[i].tolist()
             annotation = dict(
@@ -107,6 +108,7 @@ def evaluate(
                 score=float(image.scores[i]),
             )
             if kind == 'segm':  # without a box, COCO takes the area of the mask
+                assert image.masks is not None, 'masks are evaluated if there are any'
                 entry['segmentation'] = image.masks[i]
             else:
                 entry['bbox'] = [x1, y1, x2 - x1, y2 - y1]

@@ -14,7 +14,9 @@ from convnext_backbone.tasks.report.findings import Findings
 from convnext_backbone.tasks.report.segmentation_findings import SegmentationFindings
 
 
-def collect_findings(cfg: Config, checkpoint: str) -> tuple[Findings, float, dict]:
+def collect_findings(
+    cfg: Config, checkpoint: checkpoints.Source
+) -> tuple[Findings, float, dict]:
     """Evaluate a checkpoint on the validation data of a config.
 
     The run leaves no files, and none of mmengine's global state.

@@ -1,5 +1,6 @@
 """Chooses the numbers of a training and its evaluation that are drawn as charts."""
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 
@@ -29,7 +30,7 @@ def training_charts(history: History, percent: float) -> list[Chart]:
         charts.append(line_chart('Loss', total, STEP, 'loss'))
     parts = _means(lines, (n for n in _names(lines) if 'loss' in n and n != 'loss'))
     if len(parts) > 1:
-        shown = sorted(parts, key=parts.get, reverse=True)[:MOST_LINES]
+        shown = sorted(parts, key=lambda name: parts[name], reverse=True)[:MOST_LINES]
         more = len(parts) - len(shown)
         note = f'The {len(shown)} largest of {len(parts)} parts.' if more else ''
         shown_lines = _series(lines, shown)
@@ -76,10 +77,12 @@ def precision_charts(findings: Findings) -> list[Chart]:
         ]
         for group in (named, findings.iou_curves)
     )
-    axes = dict(xlabel='recall', ylabel='precision', unit_square=True)
+    draw = functools.partial(
+        line_chart, xlabel='recall', ylabel='precision', unit_square=True
+    )
     return [
-        line_chart('By class, IoU 0.50', [*faint, *lines], note=note, **axes),
-        line_chart('All classes, by IoU threshold', by_iou, **axes),
+        draw('By class, IoU 0.50', [*faint, *lines], note=note),
+        draw('All classes, by IoU threshold', by_iou),
     ]
 
 

@@ -58,12 +58,13 @@ class DetectionFindings(BaseMetric):
         for sample in data_samples:
             found = sample['pred_instances']
             masks = found.get('masks')
+            height, width = sample['ori_shape'][:2]
             image_id = sample['img_id'] if self.ann_file else len(self.results) + 1
             self.results.append(
                 Predicted(
                     image_id=int(image_id),
                     path=sample['img_path'],
-                    shape=tuple(map(int, sample['ori_shape'][:2])),
+                    shape=(int(height), int(width)),
                     boxes=found['bboxes'].cpu().numpy(),
                     scores=found['scores'].cpu().numpy(),
                     labels=found['labels'].cpu().numpy(),

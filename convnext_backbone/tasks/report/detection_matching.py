@@ -42,7 +42,7 @@ def match_boxes(
     """
     number = len(truth.classes)
     total = np.zeros((number + 1, number + 1), np.int64)
-    extremes = Extremes()
+    extremes: Extremes[Match] = Extremes()
     for image in images:
         counts, match = _match(image, truth)
         total += counts

@@ -131,7 +131,8 @@ def environment(history: History) -> Facts:
         ('Device', device),
         ('Threads', f'{torch.get_num_threads()} of {os.cpu_count()} cores'),
     ]
-    trained = {record.get('device') for record in history.records} - {None}
+    devices = (record.get('device') for record in history.records)
+    trained = {device for device in devices if device is not None}
     if trained:
         facts.append(('Trained on', ', '.join(sorted(trained))))
     return facts

@@ -1,8 +1,11 @@
 """The results of an evaluation, in the form in which the page shows them."""
 
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import numpy as np
+
+ItemT = TypeVar('ItemT')  # what is scored, see Extremes
 
 EXAMPLES = 4  # the number of best and of worst images
 MISTAKES = 5
@@ -68,7 +71,7 @@ class Findings:
     iou_curves: list[Curve] = field(default_factory=list)
 
 
-class Extremes:
+class Extremes(Generic[ItemT]):
     """Keeps the few best and the few worst of many scored items.
 
     Of two items with the same score, the one with the larger weight is more extreme: it
@@ -80,15 +83,17 @@ class Extremes:
 
     def __init__(self, count: int = EXAMPLES) -> None:
         self.count = count
-        self.kept: list[tuple] = []  # worst first
+        self.kept: list[tuple[tuple[float, float], ItemT]] = []  # worst first
 
-    def add(self, score: float, weight: float, item: object) -> None:
+    def add(self, score: float, weight: float, item: ItemT) -> None:
         """Add an item with a score from 0 to 1 and a weight."""
         self.kept.append(((score, (score - 0.5) * weight), item))
         self.kept.sort(key=lambda pair: pair[0])
         del self.kept[self.count : -self.count]
 
-    def best_and_worst(self) -> tuple[list, list]:
+    def best_and_worst(
+        self,
+    ) -> tuple[list[tuple[float, ItemT]], list[tuple[float, ItemT]]]:
         """Return both lists of (score, item), most extreme first, without overlap."""
         items = [(key[0], item) for key, item in self.kept]
         half = min(self.count, len(items) // 2)

@@ -185,8 +185,9 @@ def _join(
     joined: list[dict] = []
     for number, lines in enumerate(parts):
         begin = [key(line) for line in lines]
-        if starts and starts[number] is not None:
-            begin.append(starts[number])
+        start = starts[number] if starts else None
+        if start is not None:
+            begin.append(start)
         if begin:
             joined = [line for line in joined if key(line) < min(begin)]
         joined += lines

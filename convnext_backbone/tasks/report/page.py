@@ -124,7 +124,7 @@ def _context(history: History, cfg: Config, checkpoint: str | None) -> dict:
     if not history.is_finished:
         missing.append('The last run did not come to its end, or is still running.')
     evaluated = _evaluate(history, cfg, checkpoint, missing)
-    findings = evaluated and evaluated.findings
+    findings = evaluated.findings if evaluated else None
     classes = _classes(cfg, evaluated)
     palette = (evaluated.metainfo.get('palette') if evaluated else None) or (
         default_palette(len(classes))
@@ -172,12 +172,12 @@ def _evaluate(
     """Evaluate, or add to ``missing`` why that is not possible."""
     if checkpoint is None:
         try:
-            checkpoint = checkpoints.pick_file(history.work_dir)
+            reference = checkpoints.pick_file(history.work_dir)
         except UserError:
             missing.append('Not evaluated: the work dir holds no checkpoint yet.')
             return None
     else:
-        checkpoint = checkpoints.pick_file(checkpoint)
+        reference = checkpoints.pick_file(checkpoint)
     if not cfg.get('val_dataloader'):
         missing.append('Not evaluated: the config has no validation data.')
         return None
@@ -190,7 +190,7 @@ def _evaluate(
             f'The report has no evaluation: {error}'
         )
         return None
-    return Evaluated(checkpoint, *collect_findings(cfg, checkpoint))
+    return Evaluated(reference, *collect_findings(cfg, reference))
 
 
 def _train_images(cfg: Config, missing: list[str]) -> int | None:
@@ -219,12 +219,14 @@ def _headline(
     if findings:
         name, value = next(iter(findings.metrics.items()))
         return {'name': name, 'value': value, 'explanation': findings.explanation}
-    name = curves.main_metric(history)
-    values = [line[name] for line in history.val if line.get(name) is not None]
+    main = curves.main_metric(history)
+    if main is None:
+        return None
+    values = [line[main] for line in history.val if line.get(main) is not None]
     if not values:
         return None
     explanation = 'the best that was logged during training, in percent'
-    short = name.rpartition('/')[2]
+    short = main.rpartition('/')[2]
     return {'name': short, 'value': percent * max(values), 'explanation': explanation}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -20,6 +21,15 @@ from convnext_backbone.tasks.report.findings import (
 )
 
 
+class Labelled(NamedTuple):
+    """An image with its label maps, and their confusion matrix."""
+
+    path: str
+    truth: np.ndarray  # (H, W)
+    labels: np.ndarray  # (H, W)
+    counts: np.ndarray  # (C, C), pixels by true and predicted label
+
+
 @METRICS.register_module()
 class SegmentationFindings(BaseMetric):
     """Collects the findings about a segmentor in its attribute ``findings``.
@@ -34,8 +44,8 @@ class SegmentationFindings(BaseMetric):
     def __init__(self, ignore_index: int = 255) -> None:
         super().__init__()
         self.ignore_index = ignore_index
-        self.counts: np.ndarray | int = 0
-        self.extremes = Extremes()
+        self.counts: np.ndarray | None = None  # of all pixels, (C, C)
+        self.extremes: Extremes[Labelled] = Extremes()
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count the pixels of a batch; keep the label maps of the best and worst."""
@@ -46,11 +56,11 @@ class SegmentationFindings(BaseMetric):
                 for key in ('gt_sem_seg', 'pred_sem_seg')
             )
             counts = confusion(truth, labels, number, self.ignore_index)
-            self.counts = self.counts + counts
+            self.counts = counts if self.counts is None else self.counts + counts
             present = counts.sum(1) > 0
             self.results.append(int(counts.sum()))
             if present.any():
-                item = (sample['img_path'], truth, labels, counts)
+                item = Labelled(sample['img_path'], truth, labels, counts)
                 score = float(iou_and_accuracy(counts)[0][present].mean())
                 self.extremes.add(score, int(present.sum()), item)
 
@@ -59,12 +69,15 @@ class SegmentationFindings(BaseMetric):
         classes = tuple(self.dataset_meta['classes'])
         palette = self.dataset_meta.get('palette')
         best, worst = self.extremes.best_and_worst()
+        counts = self.counts
+        if counts is None:  # there was no image
+            counts = np.zeros((len(classes), len(classes)), np.int64)
         self.findings = summarise(
-            self.counts,
+            counts,
             classes,
             len(results),
-            [_draw(*pair, classes, palette) for pair in best],
-            [_draw(*pair, classes, palette) for pair in worst],
+            [_draw(score, item, classes, palette) for score, item in best],
+            [_draw(score, item, classes, palette) for score, item in worst],
         )
         return self.findings.metrics
 
@@ -144,7 +157,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _draw(
-    score: float, item: tuple, classes: tuple[str, ...], palette: list | None
+    score: float, item: Labelled, classes: tuple[str, ...], palette: list | None
 ) -> Example:
     """Draw the ground truth and the prediction of an image with its mean IoU."""
     path, truth, labels, counts = item
