@@ -147,9 +147,10 @@ def fingerprint(source: Source, classes: Sequence[str] | None, seed: int) -> str
     digest = hashlib.sha256(repr((options, wanted, seed)).encode())
     files: set[Path | str | None] = set()
     for item in source.items:
-        digest.update(repr((str(item.image), item.split)).encode())
         note = item.annotation
-        files.update((item.image, note[0] if isinstance(note, tuple) else note))
+        note = note[0] if isinstance(note, tuple) else note
+        digest.update(repr((str(item.image), item.split, str(note))).encode())
+        files.update((item.image, note))
     for file in sorted(map(str, files - {None})):
         try:
             state = os.stat(file)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from convnext_backbone.datasets.depth import check_depth
 from convnext_backbone.datasets.duplicates import near_duplicates
-from convnext_backbone.datasets.records import Fault, Instance, Record, Source
+from convnext_backbone.datasets.records import Fault, Instance, Level, Record, Source
 
 BACKGROUND = 'background'  # what a single class of masks is told apart from
 
@@ -69,14 +69,39 @@ def check_splits(source: Source, records: Sequence[Record]) -> list[Fault]:
         else:
             continue
         faults.append(Fault('error', 'empty-split', str(source.root), message, split))
-    split_of: dict[Path, str] = {}
+    return faults + check_same_files(records)
+
+
+def check_same_files(records: Sequence[Record]) -> list[Fault]:
+    """Find image files that the data set has twice, perhaps by links."""
+    faults = []
+    first: dict[Path, Record] = {}
     for record in records:
-        image = record.image.resolve()
-        other = split_of.setdefault(image, record.split)
-        if other != record.split:
-            message = f'is in {other} and in {record.split}: remove it from one'
-            faults.append(Fault('error', 'in-two-splits', str(record.image), message))
+        other = first.setdefault(record.image.resolve(), record)
+        if other is record:
+            continue
+        level: Level = 'error'
+        same = 'occurs twice'
+        if other.image != record.image:
+            same = f'is the same file as {other.image}'
+        if other.split != record.split:
+            kind = 'in-two-splits'
+            message = f'in {other.split} and in {record.split}: remove it from one'
+        elif _learned(other) != _learned(record):
+            kind = 'duplicate-image'
+            message = 'with other annotations: remove the wrong ones'
+        else:
+            level, kind = 'warning', 'duplicate-image'
+            message = 'and counts twice: remove one of them'
+        message = f'{same}, {message}'
+        faults.append(Fault(level, kind, str(record.image), message))
     return faults
+
+
+def _learned(record: Record) -> tuple:
+    """Return what a training learns from an image, comparable."""
+    objects = sorted((i.category, i.box, i.crowd) for i in record.instances)
+    return objects, record.pixels
 
 
 def check_masks(source: Source, records: Sequence[Record]) -> list[Fault]:

@@ -9,6 +9,7 @@ from PIL import ExifTags, Image
 
 from convnext_backbone.datasets.depth import peak
 from convnext_backbone.datasets.records import Fault
+from convnext_backbone.foundation.files import broken_link
 
 THUMBNAIL = 16  # pixels a side
 # Formats that Pillow and OpenCV, which trains, read alike; MPO is JPEGs in one file.
@@ -47,11 +48,13 @@ def check_image(path: Path) -> tuple[ImageInfo | None, list[Fault]]:
                 image.draft('L', (4 * THUMBNAIL, 4 * THUMBNAIL))
                 grey = image.convert('F' if image.mode.startswith('I') else 'L')
     except FileNotFoundError:
-        message = 'does not exist: put it there, or remove it from the annotations'
+        reason = broken_link(path) or 'does not exist'
+        message = f'{reason}: put it there, or remove it from the annotations'
         return None, [Fault('error', 'missing-image', file, message)]
     except Exception as error:  # Pillow raises whatever a broken file leads it to
         kind = 'truncated' if 'truncated' in str(error) else 'unreadable'
-        message = f'cannot be decoded ({error}): replace it, or remove it'
+        reason = broken_link(path) or f'cannot be decoded ({error})'
+        message = f'{reason}: replace it, or remove it'
         return None, [Fault('error', f'{kind}-image', file, message)]
     turned = False
     if orientation not in (0, 1):

@@ -12,6 +12,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
+from convnext_backbone.datasets.convert import image_name
 from convnext_backbone.datasets.records import Record, Source
 from convnext_backbone.datasets.samples import (
     NAME,
@@ -78,7 +79,8 @@ def draw_dataset(
     for i, (record, picture) in enumerate(samples):
         axes = sheet.add_subplot(rows, COLUMNS, i + 1)
         axes.imshow(picture[..., ::-1])
-        title = ': '.join(filter(None, (record.split, shorten(record.image.name, 44))))
+        name = shorten(image_name(source, record.image), 44)
+        title = ': '.join(filter(None, (record.split, name)))
         axes.set_title(title, fontsize=9, parse_math=False)
         axes.set_anchor('N')  # titles of a row at one height
         axes.axis('off')

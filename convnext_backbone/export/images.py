@@ -51,7 +51,7 @@ def given_paths(inputs: Sequence[str], count: int) -> list[str]:
         UserError: One does not exist, cannot be read, or holds no image.
     """
     with os_errors_told('reading --images'):
-        return [str(path) for path, _ in find_images(inputs)][:count]
+        return [str(image.path) for image in find_images(inputs)][:count]
 
 
 class Loader:

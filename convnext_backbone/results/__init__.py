@@ -3,6 +3,7 @@
 ==================  =========================================================
 ``predictions.py``  a data sample -> plain JSON; dumps those of an evaluation
 ``drawing.py``      images with predictions or annotations, contact sheets
+``names.py``        names of images: their paths below a folder
 ``show_hook.py``    draws ground truth beside prediction during an evaluation
 ==================  =========================================================
 """

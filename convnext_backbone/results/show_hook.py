@@ -14,6 +14,7 @@ from convnext_backbone.foundation.files import make_folder
 from convnext_backbone.foundation.png import write_png
 from convnext_backbone.registry import HOOKS
 from convnext_backbone.results import drawing
+from convnext_backbone.results.names import image_folder, name_below
 
 SHEET_PAIRS = 16
 
@@ -23,7 +24,8 @@ class ShowResultsHook(Hook):
     """Draws ground truth beside prediction for every image of a test run.
 
     Args:
-        out_dir: Receives ``images/``, one PNG for each image, and, at the end,
+        out_dir: Receives ``images/``, one PNG for each image, in the folders that the
+            image has below its data set's image folder; and, at the end,
             ``contact_sheet.png``, which shows images spread over the data set.
         score_thr: Least score of an instance to draw.
 
@@ -38,6 +40,7 @@ class ShowResultsHook(Hook):
 
     def before_test(self, runner) -> None:
         """Choose the images of the contact sheet."""
+        self.folder = image_folder(runner.test_dataloader.dataset)
         make_folder(self.out_dir / 'images')
         total = len(runner.test_dataloader.sampler)  # of this process
         count = min(SHEET_PAIRS, total)
@@ -68,8 +71,9 @@ class ShowResultsHook(Hook):
                 )
                 for which in ('gt', 'pred')
             ]
-            name = Path(sample['img_path']).name + '.png'  # a.jpg and a.png may both be
-            write_png(self.out_dir / 'images' / name, cv2.hconcat(pair))
+            name = name_below(sample['img_path'], self.folder)
+            # Its suffix is kept: a.jpg and a.png may both be there.
+            write_png(self.out_dir / 'images' / f'{name}.png', cv2.hconcat(pair))
             if self.seen in self.chosen and is_main_process():
                 self.sheet.append(pair)
             self.seen += 1

@@ -30,6 +30,7 @@ from convnext_backbone.results.drawing import (
     draw_instances,
     draw_labels,
 )
+from convnext_backbone.results.names import image_folder, name_below
 
 SAMPLES = 3  # of each image
 TITLES = ('original', *(f'augmented {i + 1}' for i in range(SAMPLES)))
@@ -215,11 +216,12 @@ def draw_row(dataset: SampleDataset, index: int) -> list[Cell]:
         raise UserError(
             f'the pipeline fails on {path}: {type(error).__name__}: {error}'
         ) from error
-    cells = [draw_cell(original, meta, name=Path(path).name)]
+    folder = image_folder(dataset)
+    cells = [draw_cell(original, meta, name=name_below(path, folder))]
     for sample in samples:
         # A data set takes another image in place of one that the pipeline rejects.
         taken = sample['data_samples'].metainfo.get('img_path', path)
-        name = '' if taken == path else Path(taken).name
+        name = '' if taken == path else name_below(taken, folder)
         cells.append(draw_cell(sample, meta, name, loads_after_resize(names)))
     return cells
 

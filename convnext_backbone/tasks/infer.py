@@ -1,7 +1,9 @@
 """Predicts on image files with a trained detector or segmentor."""
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,12 +23,32 @@ from convnext_backbone.config.parts import iter_datasets
 from convnext_backbone.datasets.depth import dark_peak, describe_peak
 from convnext_backbone.datasets.formats.layout import IMAGE_SUFFIXES
 from convnext_backbone.foundation.errors import UserError
-from convnext_backbone.foundation.files import check_writable, walk
+from convnext_backbone.foundation.files import (
+    as_written,
+    broken_link,
+    check_writable,
+    find_broken_links,
+    walk,
+)
 from convnext_backbone.foundation.json_files import write_json
 from convnext_backbone.foundation.png import write_png
 from convnext_backbone.openmmlab.building import building
 from convnext_backbone.results import drawing
 from convnext_backbone.results.predictions import to_json
+
+
+class Found(NamedTuple):
+    """An image to predict on.
+
+    Attributes:
+        path: Its file.
+        name: What its picture is named after, below the folder of the pictures.
+        given: Whether it was given itself, not found in a folder.
+    """
+
+    path: Path
+    name: Path
+    given: bool
 
 
 def infer(
@@ -43,7 +65,8 @@ def infer(
         checkpoint: The trained model.
         inputs: Image files and folders of them.
         out_dir: Receives ``predictions.json`` and the pictures, which keep the names
-            of their images and their place in a given folder.
+            of their images and their place in a given folder; see
+            :func:`find_images`.
         score_thr: Least score of an instance in the pictures.
 
     Returns:
@@ -59,6 +82,8 @@ def infer(
     result = Path(out_dir, 'predictions.json')
     check_writable(result)
     logger = MMLogger.get_instance('infer', logger_name='mmengine')
+    for link, reason in broken_links(inputs):
+        logger.warning(f'{link} {reason}: images behind it are left out')
     model, meta = build_model(cfg, checkpoint)
     pipeline = build_pipeline(cfg)
     predictions, failed = [], []
@@ -100,35 +125,37 @@ def read_image(path: Path) -> np.ndarray:
         with Image.open(path) as picture:
             picture.load()
     except Exception as error:  # Pillow raises whatever a broken file leads it to
-        raise UserError(f'it cannot be decoded ({error})') from error
+        reason = broken_link(path) or f'cannot be decoded ({error})'
+        raise UserError(f'it {reason}') from error
     image = cv2.imread(str(path))
     if image is None:
         raise UserError('it cannot be decoded by OpenCV: save it as PNG')
     return image
 
 
-def plan_outputs(
-    images: Iterable[tuple[Path, Path]], out_dir: Path
-) -> list[tuple[Path, Path]]:
+def plan_outputs(images: Iterable[Found], out_dir: Path) -> list[tuple[Path, Path]]:
     """Pair every image with the picture to be written for it.
 
     Args:
-        images: What :func:`find_images` yields. Pictures of an earlier run, below
-            ``out_dir``, are left out when they were found in a folder.
+        images: What :func:`find_images` returns. Pictures of an earlier run, in folders
+            below ``out_dir``, are left out when they were found in a folder.
         out_dir: Folder of the pictures.
 
     Raises:
         UserError: A picture would replace one of the images, or that of another.
     """
+    earlier = out_dir.resolve()
     images = [
-        (path, relative)
-        for path, relative in images
-        if len(relative.parts) == 1 or out_dir.resolve() not in path.resolve().parents
+        image
+        for image in images
+        if image.given
+        or len(image.name.parts) == 1
+        or not image.path.parent.resolve().is_relative_to(earlier)
     ]
-    originals = {path.resolve() for path, _ in images}
+    originals = {image.path.resolve() for image in images}
     sources: dict[Path, Path] = {}
-    for path, relative in images:
-        target = (out_dir / relative).with_suffix('.png')
+    for image in images:
+        target = (out_dir / image.name).with_suffix('.png')
         if target.resolve() in originals:
             raise UserError(
                 f'{target} is one of the images and would be overwritten: give another '
@@ -136,32 +163,57 @@ def plan_outputs(
             )
         if target in sources:
             raise UserError(
-                f'{sources[target]} and {path} would both be drawn to {target}: '
+                f'{sources[target]} and {image.path} would both be drawn to {target}: '
                 f'predict on them one by one, into folders of their own'
             )
-        sources[target] = path
+        sources[target] = image.path
     return [(path, target) for target, path in sources.items()]
 
 
-def find_images(inputs: Iterable[str]) -> Iterator[tuple[Path, Path]]:
-    """Yield each image with its path relative to the folder it was found in.
+def find_images(inputs: Iterable[str]) -> list[Found]:
+    """Find the images that are given, or are in given folders, each once.
+
+    An image is named by its path from the folder it was found in. If two would have
+    one name then, as ``cam1/7.jpg`` and ``cam2/7.jpg`` given as files, all are named by
+    their paths from the folder that all inputs have in common.
 
     Raises:
         UserError: An input does not exist, or a folder holds no image.
     """
+    found: dict[Path, Found] = {}
+    folders: list[Path] = []
     for name in inputs:
         path = Path(name)
         if path.is_file():
-            yield path, Path(path.name)
+            folders.append(as_written(path).parent)
+            found.setdefault(as_written(path), Found(path, Path(path.name), True))
         elif path.is_dir():
-            found = sorted(p for p in walk(path) if p.suffix.lower() in IMAGE_SUFFIXES)
-            if not found:
+            files = sorted(p for p in walk(path) if p.suffix.lower() in IMAGE_SUFFIXES)
+            if not files:
                 raise UserError(
                     f'{path} holds no image ({", ".join(sorted(IMAGE_SUFFIXES))})'
                 )
-            yield from ((p, p.relative_to(path)) for p in found)
+            folders.append(as_written(path))
+            for file in files:
+                image = Found(file, file.relative_to(path), False)
+                found.setdefault(as_written(file), image)
         else:
             raise UserError(f'{path} does not exist: give an image or a folder')
+    if len({image.name for image in found.values()}) < len(found):
+        common = os.path.commonpath(folders)
+        return [
+            image._replace(name=path.relative_to(common))
+            for path, image in found.items()
+        ]
+    return list(found.values())
+
+
+def broken_links(inputs: Iterable[str]) -> Iterator[tuple[Path, str]]:
+    """Yield each link in a folder that leads to no folder of images, and why."""
+    for name in inputs:
+        for link, reason in find_broken_links(Path(name)):
+            if link.suffix.lower() not in IMAGE_SUFFIXES:
+                yield link, reason
 
 
 def build_model(cfg: Config, checkpoint: checkpoints.Source) -> tuple[BaseModel, dict]:

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,7 +9,11 @@ import pytest
 
 from convnext_backbone.foundation.errors import UserError, os_errors_told
 from convnext_backbone.foundation.files import (
+    LOOPS,
+    as_written,
+    broken_link,
     check_writable,
+    find_broken_links,
     list_folder,
     make_folder,
     walk,
@@ -112,10 +117,78 @@ def test_a_json_that_cannot_be_read_is_told(tmp_path):
 def test_everything_below_a_folder_is_found(tmp_path):
     for name in ('b/c.txt', 'a.txt', 'b/.hidden'):
         write_bytes(tmp_path / name, b'')
-    (tmp_path / 'link').symlink_to(tmp_path / 'b')  # not followed
-    assert sorted(walk(tmp_path)) == sorted(tmp_path.rglob('*'))
+    (tmp_path / 'link').symlink_to(tmp_path / 'b')
+    linked = [tmp_path / 'link/c.txt', tmp_path / 'link/.hidden']
+    assert sorted(walk(tmp_path)) == sorted([*tmp_path.rglob('*'), *linked])
     assert list(walk(tmp_path / 'none')) == list(walk(tmp_path / 'a.txt')) == []
     assert [path.name for path in list_folder(tmp_path)] == ['a.txt', 'b', 'link']
+
+
+def test_links_that_lead_back_up_are_not_followed(tmp_path):
+    write_bytes(tmp_path / 'far/c.txt', b'')
+    write_bytes(tmp_path / 'top/b/a.txt', b'')
+    (tmp_path / 'top/b/far').symlink_to('../../far')
+    loops = {
+        'top/b/here': '.',
+        'top/b/up': '../..',
+        'top/back': 'b/far',  # no loop: it is there twice
+        'far/b': '../top/b',
+        'far/far': str(tmp_path / 'far'),
+    }
+    for name, target in loops.items():
+        (tmp_path / name).symlink_to(target)
+    names = {str(path.relative_to(tmp_path / 'top')) for path in walk(tmp_path / 'top')}
+    assert {name for name in names if name.endswith('.txt')} == {
+        'b/a.txt',
+        'b/far/c.txt',
+        'back/c.txt',
+        'back/b/a.txt',
+    }
+    looping = {
+        str(path.relative_to(tmp_path / 'top'))
+        for path, reason in find_broken_links(tmp_path / 'top')
+        if reason == LOOPS
+    }
+    assert looping == {
+        *('b/here', 'b/up', 'b/far/b', 'b/far/far'),
+        *('back/far', 'back/b/here', 'back/b/up', 'back/b/far'),
+    }
+
+
+@pytest.mark.parametrize(
+    ('content', 'is_link'),
+    [
+        ('../pool/x', True),
+        ('./x', True),
+        ('a', True),  # what it leads to exists
+        ('b', False),
+        ('../pool/x\n', False),
+        ('', False),
+        ('../x' * 300, False),
+        (b'\xff\xfe', False),
+        ('a\0', False),
+    ],
+)
+def test_text_in_place_of_a_link(tmp_path, content, is_link):
+    (tmp_path / 'a').mkdir()
+    content = content if isinstance(content, bytes) else content.encode()
+    write_bytes(tmp_path / 'link', content)
+    reason = f'is a text file in place of a link to {content.decode(errors="replace")}'
+    assert broken_link(tmp_path / 'link') == (reason if is_link else None)
+    found = dict(find_broken_links(tmp_path))
+    assert found == ({tmp_path / 'link': reason} if is_link else {})
+    assert broken_link(tmp_path / 'a') is broken_link(tmp_path / 'none') is None
+
+
+def test_paths_are_kept_as_they_are_written(tmp_path, monkeypatch):
+    (tmp_path / 'pool/deep').mkdir(parents=True)
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/link').symlink_to('../pool/deep')
+    monkeypatch.chdir(tmp_path)
+    assert as_written(Path('data/./link')) == tmp_path / 'data/link'
+    assert as_written(tmp_path / 'data/../data/link') == tmp_path / 'data/link'
+    assert as_written(Path('data/link/..')) == tmp_path / 'pool'  # where it is
+    assert as_written(Path('none/../data')) == tmp_path / 'data'
 
 
 def test_a_folder_that_cannot_be_listed_is_told(tmp_path, monkeypatch):

@@ -228,12 +228,12 @@ def test_repeated_and_joined_data_sets_show_each_image_once(tmp_path):
         parts.append(dict(type='RepeatDataset', times=2, dataset=part))
     rows = rows_of(dict(type='ConcatDataset', datasets=parts))
     names = [row[0].caption.partition(':')[0] for row in rows]
-    assert names == ['0.png', '1.png', '0.png', '1.png', '2.png']
+    assert names == ['a/0.png', 'a/1.png', 'b/0.png', 'b/1.png', 'b/2.png']
     zoom = browse.FIT[0] / 200
     assert bottom_edge(rows[-1][0].picture)[0] == pytest.approx(20 * zoom, abs=1)
     assert bottom_edge(rows[-1][1].picture)[0] == pytest.approx(140 * zoom, abs=1)
     rows = rows_of(dict(type='ConcatDataset', datasets=parts), count=2)
-    assert [row[0].caption[:5] for row in rows] == ['0.png', '2.png']
+    assert [row[0].caption[:7] for row in rows] == ['a/0.png', 'b/2.png']
 
 
 def test_images_are_mixed_as_in_training(tmp_path):

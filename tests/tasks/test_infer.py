@@ -6,7 +6,12 @@ from PIL import Image
 from support.commands import DET, tool
 
 from convnext_backbone.foundation.errors import UserError
-from convnext_backbone.tasks.infer import find_images, plan_outputs, read_image
+from convnext_backbone.tasks.infer import (
+    broken_links,
+    find_images,
+    plan_outputs,
+    read_image,
+)
 
 
 def touch(*paths: Path) -> None:
@@ -35,6 +40,57 @@ def test_two_images_never_share_a_picture(tmp_path):
     touch(tmp_path / 'in/a.jpg', tmp_path / 'in/a.png')
     with pytest.raises(ValueError, match=r'a\.jpg and .*a\.png would both be drawn'):
         plan_outputs(find_images([str(tmp_path / 'in')]), tmp_path / 'out')
+
+
+def test_images_of_one_name_keep_their_folders(tmp_path):
+    files = [tmp_path / cam / f'{i}.jpg' for cam in ('cam1', 'cam2') for i in (0, 1)]
+    touch(*files, tmp_path / 'other' / 'x.jpg')
+    expected = [
+        (file, tmp_path / 'out' / file.relative_to(tmp_path).with_suffix('.png'))
+        for file in files
+    ]
+    for given in (files, [tmp_path / 'cam1', tmp_path / 'cam2']):
+        jobs = plan_outputs(find_images(map(str, given)), tmp_path / 'out')
+        assert jobs == expected
+    given = [str(tmp_path / 'cam1'), str(tmp_path / 'cam2' / '0.jpg')]
+    jobs = plan_outputs(find_images(given), tmp_path / 'out')
+    assert jobs == expected[:3]
+    given = [str(tmp_path / 'cam1'), str(tmp_path / 'other' / 'x.jpg')]  # all differ
+    jobs = plan_outputs(find_images(given), tmp_path / 'out')
+    assert [target.name for _, target in jobs] == ['0.png', '1.png', 'x.png']
+    assert {target.parent for _, target in jobs} == {tmp_path / 'out'}
+
+
+def test_an_image_that_is_given_twice_is_predicted_once(tmp_path, monkeypatch):
+    touch(tmp_path / 'in/deep/a.jpg')
+    monkeypatch.chdir(tmp_path)
+    given = ['in', 'in/deep', 'in/deep/a.jpg', str(tmp_path / 'in/deep/../deep/a.jpg')]
+    jobs = plan_outputs(find_images(given), Path('out'))
+    assert jobs == [(Path('in/deep/a.jpg'), Path('out/deep/a.png'))]
+
+
+def test_links_are_followed_and_broken_ones_told(tmp_path):
+    touch(tmp_path / 'pool/b.jpg', tmp_path / 'pool/7f3a.jpg', tmp_path / 'in/a.jpg')
+    (tmp_path / 'in/site').symlink_to('../pool')
+    (tmp_path / 'in/c.jpg').symlink_to('../pool/7f3a.jpg')
+    (tmp_path / 'in/up').symlink_to('..')
+    (tmp_path / 'in/gone').symlink_to('../gone')
+    (tmp_path / 'in/text').write_text('../gone')
+    (tmp_path / 'in/d.jpg').write_text('../pool/7f3a.jpg')
+    folder = tmp_path / 'in'
+    jobs = plan_outputs(find_images([str(folder)]), tmp_path / 'out')
+    names = ['a', 'c', 'd', 'site/7f3a', 'site/b']
+    assert jobs == [
+        (folder / f'{name}.jpg', tmp_path / 'out' / f'{name}.png') for name in names
+    ]
+    told = {link.name: reason for link, reason in broken_links([str(folder)])}
+    assert told == {
+        'up': 'is a link to a folder above it and is not followed',
+        'gone': 'is a link to ../gone, which cannot be reached',
+        'text': 'is a text file in place of a link to ../gone',
+    }
+    with pytest.raises(UserError, match='it is a text file in place of a link'):
+        read_image(folder / 'd.jpg')
 
 
 def test_pictures_of_an_earlier_run_are_not_predicted_on(tmp_path):

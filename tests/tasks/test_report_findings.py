@@ -1,7 +1,9 @@
 """The findings of an evaluation: AP, IoU, confusions, examples."""
 
 import copy
+import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -223,3 +225,36 @@ def test_a_large_matrix_keeps_the_classes_with_most_mistakes():
     row, column = matrix.rows.index('c3'), matrix.columns.index('c7')
     assert matrix.counts[row, column] == 5
     assert matrix.shares[row, column] == pytest.approx(5 / 105)
+
+
+def test_examples_of_one_name_are_told_apart(scenes):
+    images, truth = scenes
+    for folder in ('/data/cam{}', '/data/cam{}/day'):
+        placed = [
+            dataclasses.replace(image, path=f'{folder.format(i)}/7.png')
+            for i, image in enumerate(images)
+        ]
+        result = summarise(placed, truth)
+        names = {example.name for example in (*result.best, *result.worst)}
+        assert names == {f'{folder.format(i)}/7.png'[len('/data/') :] for i in (0, 1)}
+
+
+def test_examples_of_segments_of_one_name_are_told_apart(tmp_path):
+    metric = segmentation_findings.SegmentationFindings()
+    metric.dataset_meta = dict(classes=('a', 'b'))
+    for i in range(4):
+        path = tmp_path / f'cam{i}' / '7.png'
+        path.parent.mkdir()
+        cv2.imwrite(str(path), np.zeros((8, 8, 3), np.uint8))
+        labels = torch.zeros(1, 8, 8, dtype=torch.int64)
+        labels[0, : i + 1] = 1
+        sample = dict(
+            img_path=str(path),
+            gt_sem_seg=dict(data=labels),
+            pred_sem_seg=dict(data=torch.zeros_like(labels)),
+        )
+        metric.process({}, [sample])
+    metric.compute_metrics(metric.results)
+    assert metric.findings.images == 4
+    shown = (*metric.findings.best, *metric.findings.worst)
+    assert {example.name for example in shown} == {f'cam{i}/7.png' for i in range(4)}

@@ -8,6 +8,7 @@
 ``yolo.py``               detection, one text file for each image
 ``yolo_config.py``        its data.yaml
 ``labelme.py``            detection, one json for each image
+``labelme_images.py``     finds the image of such a json
 ``per_image.py``          what the three formats with a file for each image share
 ``boxes.py``              checks a box, for all four formats
 
@@ -23,6 +24,8 @@
 ``class_files.py``        reads files of class names
 
 ``layout.py``             image files, and folders named for splits
+``links.py``              links that lead nowhere
+``name_lists.py``         VOC's lists of the images of a split
 ========================  ===================================================
 """
 
@@ -39,9 +42,11 @@ from convnext_backbone.datasets.formats import (
     voc_masks,
     yolo,
 )
+from convnext_backbone.datasets.formats.links import link_faults
 from convnext_backbone.datasets.formats.mask_options import NO_OPTIONS, MaskOptions
 from convnext_backbone.datasets.records import Source
 from convnext_backbone.foundation.errors import UserError, os_errors_told
+from convnext_backbone.foundation.files import as_written
 
 # Name -> task, and the module whose find() recognises it. Of each task, the first one
 # that recognises a data set is taken.
@@ -88,12 +93,23 @@ def find_source(
     """
     format, task = _with_masks(format, task, masks)
     with os_errors_told(f'reading the data set {path}'):
-        # Path.expanduser and Path.resolve raise RuntimeError: for an unknown user, and
-        # for links in a circle, which do not exist.
-        root = Path(os.path.expanduser(path))
+        root = Path(os.path.expanduser(path))  # Path's raises for an unknown user
         if not root.exists():
             raise UserError(f'{path} does not exist: give the folder of a data set')
-        root = root.resolve()
+        root = as_written(root)
+    source = _choose(path, root, format, task, masks)
+    source.faults += link_faults(source)
+    return source
+
+
+def _choose(
+    path: str | Path,
+    root: Path,
+    format: str | None,
+    task: str | None,
+    masks: MaskOptions,
+) -> Source:
+    """Return the one data set that the layout can be read as."""
     if format is not None:
         return _find_as(format, path, root, task, masks)
     found, errors = _find_all(path, root, task, masks)

@@ -29,11 +29,12 @@ from convnext_backbone.datasets.formats.layout import split_of
 from convnext_backbone.datasets.formats.per_image import size_fault
 from convnext_backbone.datasets.records import Fault, Instance, Item, Source
 from convnext_backbone.foundation.errors import UserError
-from convnext_backbone.foundation.files import list_folder
+from convnext_backbone.foundation.files import as_written, list_folder
 
 OTHER = re.compile(r'(captions|stuff|panoptic|image_info)_')
 KEYPOINTS = 'person_keypoints_'
 KEYS = ('images', 'categories')
+LOOKED_AT = 50  # images that are looked for to find their folder
 SPLIT_FOLDERS = {
     'train': ('train', 'training', 'train2017', 'train2014'),
     'val': ('val', 'valid', 'validation', 'val2017', 'val2014'),
@@ -333,7 +334,8 @@ def _items(
     if are_corners(annotations, images):
         message = f'has boxes that leave their images as x, y, width, height: {CORNERS}'
         fault('box-notation', message, '')
-    folder = _image_folder(file, split, files, root)
+    folder, more = _image_folder(file, split, files, root)
+    faults += more
     items = [
         Item(
             folder / str(image['file_name']),
@@ -349,14 +351,16 @@ def _id_and_size(image: dict) -> dict:
     return {key: image.get(key) for key in ('id', 'width', 'height')}
 
 
-def _image_folder(file: Path, split: str, names: list[str], root: Path) -> Path:
-    """Return the folder that the images of a json are in.
+def _image_folder(
+    file: Path, split: str, names: list[str], root: Path
+) -> tuple[Path, list[Fault]]:
+    """Return the folder that the images of a json are in, and whether it is unclear.
 
     Raises:
         UserError: None of the usual ones has the first.
     """
     if not names:
-        return file.parent
+        return file.parent, []
     top = root if root.is_dir() else file.parent
     if file.parent.name == 'annotations':
         top = file.parent.parent
@@ -365,11 +369,35 @@ def _image_folder(file: Path, split: str, names: list[str], root: Path) -> Path:
     folders = [file.parent]
     folders += [place / name for place in (top, top / 'images') for name in inner]
     folders += [top / 'images', top]
-    for folder in folders:
-        if any((folder / name).is_file() for name in names[:20]):
-            return folder.resolve()
+    found = {f: _count(f, names) for f in map(as_written, folders)}
+    chosen = max(found, key=lambda folder: found[folder])  # of equal ones the first
+    if found[chosen]:
+        rivals = [f for f in found if found[f] == found[chosen] and f != chosen]
+        return chosen, _unclear_folder(file, chosen, rivals, names)
     tried = ', '.join(map(str, dict.fromkeys(folders)))
     raise UserError(
         f'{file} lists {names[0]}, which is in none of {tried}: put the images there, '
         f'or correct file_name'
     )
+
+
+def _count(folder: Path, names: list[str]) -> int:
+    """Count which of some names are files in a folder."""
+    step = max(1, len(names) // LOOKED_AT)
+    return sum((folder / name).is_file() for name in names[::step])
+
+
+def _unclear_folder(
+    file: Path, chosen: Path, rivals: list[Path], names: list[str]
+) -> list[Fault]:
+    """Warn if another folder has other images of the same names."""
+    for rival in rivals:
+        for name in names[:LOOKED_AT]:
+            here, there = chosen / name, rival / name
+            if here.is_file() and there.is_file() and not here.samefile(there):
+                message = (
+                    f'its images are taken from {chosen}; {rival} has others of the '
+                    f'same names: remove or rename one of these folders'
+                )
+                return [Fault('warning', 'unclear-folder', str(file), message)]
+    return []

@@ -3,8 +3,9 @@
 import functools
 import json
 from collections.abc import Iterator
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
+from convnext_backbone.datasets.formats.labelme_images import ImageFinder
 from convnext_backbone.datasets.formats.layout import (
     list_files,
     list_images,
@@ -13,7 +14,6 @@ from convnext_backbone.datasets.formats.layout import (
 )
 from convnext_backbone.datasets.formats.per_image import (
     Detected,
-    missing_image,
     no_annotation,
     read_objects,
     size_fault,
@@ -37,25 +37,24 @@ def find(root: Path) -> Source[Path | None] | None:
         jsons = filter(_has_shapes, list_files(root, '.json'))
         faults += unread_annotations(root, [folder for _, folder in folders], jsons)
     for split, folder in folders or [('', root)]:
-        images = {path.name: path for path in list_images(folder)}
+        images = list_images(folder)
+        finder = ImageFinder(root, images)
         for file, content in _files(folder):
             if content is None:
                 message = 'is not a JSON object with shapes: correct it, or remove it'
                 faults.append(Fault('error', 'bad-annotation', str(file), message))
                 continue
             place = content.get('imagePath')
-            place = place if isinstance(place, str) else ''
-            name = PureWindowsPath(place).name
-            stated = (file.parent / place).resolve()
-            image = stated if name and stated.is_file() else images.get(name)
+            image, more = finder.find(file, place if isinstance(place, str) else '')
+            faults += more
             if image is None:
-                faults.append(missing_image(file, name or 'no image (no imagePath)'))
-            elif image in items:
+                continue
+            if image in items:
                 message = f'is for {image}, as is {items[image].annotation}: remove one'
                 faults.append(Fault('error', 'duplicate-image', str(file), message))
             else:
                 items[image] = Item(image, file, split)
-        for image in images.values():
+        for image in images:
             items.setdefault(image, Item(image, None, split))
     splits = tuple(dict.fromkeys(split for split, _ in folders))
     source = Source('labelme', 'det', root, list(items.values()), None, read_item)

@@ -10,6 +10,7 @@ from convnext_backbone.datasets.formats.layout import (
     list_images,
     split_folders,
 )
+from convnext_backbone.datasets.formats.per_image import images_by_stem
 from convnext_backbone.datasets.records import Fault, Item
 from convnext_backbone.foundation.files import list_folder, walk
 
@@ -118,44 +119,83 @@ def pair(folders: Iterable[Folders]) -> tuple[list[Item[Path]], list[Fault]]:
     """Pair the images with their masks, in folders of the same names below.
 
     Returns:
-        The images that have a mask; and the images and masks that have no other half.
-        Test images need none: they are left out.
+        The images that have a mask; and the images and masks that have no other half,
+        or more than one. Test images need none: they are left out.
     """
-    folders = list(folders)
-    masks = {f.masks: _by_name(f.masks) for f in folders}
-    items: list[Item[Path]] = []
+    folders = sorted(folders, key=lambda here: here.split == 'test')
+    images = {here.images: images_by_stem(here.images) for here in folders}
+    masks = {here.masks: masks_by_stem(here.masks) for here in folders}
+    faults = [
+        fault for _, more in (*images.values(), *masks.values()) for fault in more
+    ]
+    items: dict[Path, Item[Path]] = {}
+    owners: dict[Path, Path] = {}  # mask -> image
     single: dict[Path, Folders] = {}
-    paired: set[Path] = set()
-    used: dict[tuple[Path, tuple[Path, str]], Folders] = {}
     for here in folders:
-        for image in list_images(here.images):
-            below, stem = image.parent.relative_to(here.images), image.stem
-            wanted = ((below, stem + suffix) for suffix in SUFFIXES)
-            name = next((name for name in wanted if name in masks[here.masks]), None)
-            owner = used.get((here.masks, name), here) if name else here
-            # A mask belongs to one of the images of its name in a split's folders.
-            mine = owner.split != here.split or owner.images == here.images
-            if name is not None and mine:
-                items.append(Item(image, masks[here.masks][name], here.split))
-                paired.add(image)
-                used[here.masks, name] = here
+        found, there = images[here.images][0], masks[here.masks][0]
+        for stem, image in found.items():
+            mask = _mask_of(stem, there, found)
+            if mask is None:
+                if here.split != 'test':
+                    single[image] = here
+                continue
+            owner = owners.setdefault(mask, image)
+            if image in items:
+                faults.append(_two_masks(items[image], mask))
+            elif owner == image:
+                items[image] = Item(image, mask, here.split)
             elif here.split != 'test':
-                single[image] = here
-    faults = []
+                faults.append(_shared_mask(image, owner, mask))
     for image, here in single.items():
-        if image not in paired:
+        if image not in items:
             place = here.masks / image.relative_to(here.images).with_suffix('.png')
             message = f'has no mask: expected {place}; add it, or remove the image'
             faults.append(Fault('error', 'missing-mask', str(image), message))
-    for folder, names in masks.items():
-        for name, mask in names.items():
-            if (folder, name) not in used:
+    for there, _ in masks.values():
+        for mask in there.values():
+            if mask not in owners:
                 message = 'has no image of its name: add it, or remove the mask'
                 faults.append(Fault('error', 'missing-image', str(mask), message))
-    return items, faults
+    return list(items.values()), faults
 
 
-def _by_name(folder: Path) -> dict[tuple[Path, str], Path]:
-    """Return the masks by folder below and stem; of two alike, the PNG."""
-    files = sorted(list_images(folder), key=lambda p: p.suffix.lower() == '.png')
-    return {(path.parent.relative_to(folder), path.stem): path for path in files}
+def _mask_of(stem: str, masks: dict[str, Path], images: dict[str, Path]) -> Path | None:
+    """Return the mask of an image, which is not another image's: a_gt may be one."""
+    for suffix in SUFFIXES:
+        name = stem + suffix
+        if name in masks and (not suffix or name not in images):
+            return masks[name]
+    return None
+
+
+def _two_masks(item: Item[Path], mask: Path) -> Fault:
+    message = f'has two masks, {item.annotation} and {mask}: remove the wrong one'
+    return Fault('error', 'duplicate-mask', str(item.image), message)
+
+
+def _shared_mask(image: Path, owner: Path, mask: Path) -> Fault:
+    message = (
+        f'has the same name as {owner}, and {mask} may be the mask of either: divide '
+        f'the masks into folders as the images are'
+    )
+    return Fault('error', 'shared-mask', str(image), message)
+
+
+def masks_by_stem(folder: Path) -> tuple[dict[str, Path], list[Fault]]:
+    """Return the masks below a folder by their path without suffix, from the folder.
+
+    Of two that differ in the suffix only, a JPEG is taken for a preview of the other.
+    """
+    masks: dict[str, Path] = {}
+    faults = []
+    for path in sorted(list_images(folder), key=_is_jpeg):
+        stem = path.relative_to(folder).with_suffix('').as_posix()
+        if stem in masks and not _is_jpeg(path):
+            message = f'is for the same image as {masks[stem]}: remove one of them'
+            faults.append(Fault('error', 'duplicate-mask', str(path), message))
+        masks.setdefault(stem, path)
+    return masks, faults
+
+
+def _is_jpeg(path: Path) -> bool:
+    return path.suffix.lower() in ('.jpg', '.jpeg')

@@ -8,11 +8,15 @@ from xml.sax.saxutils import unescape
 
 from convnext_backbone.datasets.formats.layout import (
     folder_named,
-    is_image,
     list_files,
     list_images,
     split_folders,
     unread_annotations,
+)
+from convnext_backbone.datasets.formats.name_lists import (
+    SPLITS,
+    left_out,
+    read_lists,
 )
 from convnext_backbone.datasets.formats.per_image import (
     Detected,
@@ -27,7 +31,6 @@ from convnext_backbone.foundation.errors import UserError
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 FILENAME = re.compile('<filename>([^<]+)</filename>')
-SPLITS = ('train', 'val', 'test')
 YES, NO = ('1', 'true', 'yes'), ('', '0', 'false', 'no', 'unspecified')
 
 
@@ -47,11 +50,11 @@ def find(root: Path) -> Source[Path | None] | None:
         items += found
         faults += more
         splits.append(split)
-    lists, wrong = _lists(root)
-    if lists:
-        items, more = _divide(items, lists, root)
-        faults += wrong + more
-        splits = [split for split in SPLITS if split in lists.values()]
+    split_of, listed, more = _divide(items, root)
+    faults += more
+    if split_of:
+        items = listed
+        splits = [split for split in SPLITS if split in split_of.values()]
     if not items and not faults:
         return None
     source = Source('voc', 'det', root, items, None, read_item, faults=faults)
@@ -222,52 +225,44 @@ def _stated_name(file: Path) -> str:
     return (found and PureWindowsPath(unescape(found[1].strip())).name) or file.name
 
 
-def _lists(root: Path) -> tuple[dict[str, str], list[Fault]]:
-    """Return the split of each image that ImageSets/Main lists.
-
-    What is in trainval and not in val is for training, if there is no list of that.
-    """
-    folder = root / 'ImageSets' / 'Main'
-    splits: dict[str, str] = {}
-    faults = []
-    for split in SPLITS:
-        for stem in _stems(folder / f'{split}.txt'):
-            if splits.setdefault(stem, split) != split:
-                file = str(folder / f'{split}.txt')
-                message = (
-                    f'lists {stem!r}, as does {splits[stem]}.txt: remove it from one'
-                )
-                faults.append(Fault('error', 'in-two-splits', file, message, stem))
-    if not (folder / 'train.txt').exists():
-        rest = dict.fromkeys(_stems(folder / 'trainval.txt'), 'train')
-        splits = {**rest, **splits}
-    return splits, faults
-
-
-def _stems(file: Path) -> list[str]:
-    """Return the names that a list has, without suffixes; none without a file."""
-    if not file.exists():
-        return []
-    lines = file.read_text(encoding='utf-8-sig', errors='replace').splitlines()
-    names = [line.split()[0] for line in lines if line.strip()]
-    return [n.rsplit('.', 1)[0] if is_image(Path(n)) else n for n in names]
-
-
 def _divide(
-    items: list[Item[Path | None]], lists: dict[str, str], root: Path
-) -> tuple[list[Item[Path | None]], list[Fault]]:
-    """Keep the images that are listed, each in its split."""
-    by_stem = {(item.annotation or item.image).stem: item for item in items}
-    kept, faults = [], []
-    for stem, split in lists.items():
-        if stem in by_stem:
-            by_stem[stem].split = split
-            kept.append(by_stem[stem])
+    items: list[Item[Path | None]], root: Path
+) -> tuple[dict[str, str], list[Item[Path | None]], list[Fault]]:
+    """Divide the images as the lists in ImageSets/Main do.
+
+    Returns:
+        Name -> split, empty without lists; the images that are listed, each with its
+        split set; and what is wrong with the lists.
+    """
+    lists = root / 'ImageSets' / 'Main'
+    images = folder_named(root, 'jpegimages', 'images') or root
+    annotations = folder_named(root, 'annotations') or root
+    by_name = {_name(item.image, images): item for item in items}
+    names = {name: name for name in by_name}
+    for name, item in by_name.items():  # an image and its xml may have two names
+        if item.annotation is not None:
+            names[_name(item.annotation, annotations)] = name
+    split_of, faults = read_lists(lists, images, names)
+    for name, split in split_of.items():
+        if name in by_name:
+            by_name[name].split = split
         elif split != 'test':
-            file = root / 'ImageSets' / 'Main' / f'{split}.txt'
             message = (
-                f'lists {stem!r}, but there is no image of this name: add it, or '
+                f'lists {name!r}, but there is no image of this name: add it, or '
                 f'remove the line'
             )
-            faults.append(Fault('error', 'missing-image', str(file), message, stem))
-    return kept, faults
+            file = str(lists / f'{split}.txt')
+            faults.append(Fault('error', 'missing-image', file, message, name))
+    if split_of:
+        rest = [
+            item.image
+            for name, item in by_name.items()
+            if item.annotation is not None and name not in split_of
+        ]
+        faults += left_out(rest, images, f'are annotated and in no list in {lists}')
+    return split_of, [by_name[n] for n in split_of if n in by_name], faults
+
+
+def _name(file: Path, folder: Path) -> str:
+    """Return the path of a file from a folder, without suffix."""
+    return file.relative_to(folder).with_suffix('').as_posix()

@@ -1,5 +1,6 @@
 """Recognises Pascal VOC's layout of semantic segmentation, which CVAT exports too."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from convnext_backbone.datasets.formats.class_files import (
@@ -7,7 +8,7 @@ from convnext_backbone.datasets.formats.class_files import (
     find_class_file,
     read_class_file,
 )
-from convnext_backbone.datasets.formats.layout import folder_named, list_images
+from convnext_backbone.datasets.formats.layout import folder_named
 from convnext_backbone.datasets.formats.mask_files import mask_source
 from convnext_backbone.datasets.formats.mask_legend import (
     IGNORED_NUMBER,
@@ -18,11 +19,13 @@ from convnext_backbone.datasets.formats.mask_legend import (
 )
 from convnext_backbone.datasets.formats.mask_numbers import find_numbers
 from convnext_backbone.datasets.formats.mask_options import NO_OPTIONS, MaskOptions
-from convnext_backbone.datasets.formats.mask_pairs import holds_masks
+from convnext_backbone.datasets.formats.mask_pairs import holds_masks, masks_by_stem
 from convnext_backbone.datasets.formats.mask_readings import (
     legend_of_file,
     legend_of_numbers,
 )
+from convnext_backbone.datasets.formats.name_lists import left_out, read_lists
+from convnext_backbone.datasets.formats.per_image import images_by_stem
 from convnext_backbone.datasets.records import Fault, Item, Source
 
 BORDER = ClassEntry(NOT_NUMBERED, (224, 224, 192))  # around VOC's objects, ignored
@@ -60,16 +63,26 @@ def _items(
     root: Path, images: Path, masks: Path
 ) -> tuple[list[Item[Path]], list[Fault]]:
     """Return the images with masks; and the images and masks with no other half."""
-    image_of = {path.stem: path for path in list_images(images)}
-    mask_of = {path.stem: path for path in list_images(masks)}
+    image_of, faults = images_by_stem(images)
+    mask_of, more = masks_by_stem(masks)
+    partners = _partners(image_of, mask_of)
     lists = root / 'ImageSets' / 'Segmentation'
-    split_of, faults = _splits(lists)
-    if not set(split_of.values()) - {'test'}:
-        split_of = {**dict.fromkeys(mask_of, ''), **split_of}
+    names = {name: name for name in image_of}
+    names |= {mask: name for name, mask in partners.items()}
+    split_of, wrong = read_lists(lists, images, names)
+    faults += more + wrong
+    if set(split_of.values()) - {'test'}:
+        rest = [image_of[name] for name in partners if name not in split_of]
+        faults += left_out(rest, images, f'have a mask and are in no list in {lists}')
+    else:
+        single = mask_of.keys() - partners.values()
+        split_of = dict.fromkeys((*partners, *sorted(single)), '') | split_of
+        rest = [image_of[name] for name in image_of if name not in split_of]
+        faults += left_out(rest, images, f'have no mask in {masks}')
     items = []
     for name, split in split_of.items():
-        if name in image_of and name in mask_of:
-            items.append(Item(image_of[name], mask_of[name], split))
+        if name in partners:
+            items.append(Item(image_of[name], mask_of[partners[name]], split))
         elif name not in image_of:
             path = mask_of.get(name, lists / f'{split}.txt')
             message = f'there is no {images / name}.jpg: add it, or remove its mask'
@@ -84,34 +97,26 @@ def _items(
     return items, faults
 
 
-def _splits(lists: Path) -> tuple[dict[str, str], list[Fault]]:
-    """Return the split of each name in the lists; and the names in two of them.
+def _partners(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, str]:
+    """Return the name of each image's mask: the same path below the two folders.
 
-    Without a list train.txt, all of trainval.txt but what val.txt has is for training.
+    If one of the folders is not divided into the other's folders, the last part of the
+    name is enough where no other image and no other mask has it.
     """
-    names: dict[str, list[str]] = {}
-    for split in ('train', 'val', 'test', 'trainval'):
-        if (lists / f'{split}.txt').exists():
-            file = lists / f'{split}.txt'
-            text = file.read_text(encoding='utf-8-sig', errors='replace')
-            names[split] = text.split()
-    trainval = names.pop('trainval', [])
-    if 'train' not in names:
-        others = set(names.get('val', ()))
-        names = {'train': [name for name in trainval if name not in others], **names}
-    split_of: dict[str, str] = {}
-    faults = []
-    for split, listed in names.items():
-        for name in listed:
-            other = split_of.setdefault(name, split)
-            if other != split:
-                file = lists / f'{split}.txt'
-                message = (
-                    f'{name} is in {other}.txt and in {split}.txt: remove it from one'
-                )
-                fault = Fault('error', 'in-two-splits', str(file), message, name)
-                faults.append(fault)
-    return split_of, faults
+    partners = {name: name for name in images if name in masks}
+    here, there = _by_last_part(images), _by_last_part(masks)
+    for last, names in here.items():
+        both = *names, *there.get(last, ())
+        if len(names) == 1 and len(both) == 2 and last in both:
+            partners[both[0]] = both[1]
+    return partners
+
+
+def _by_last_part(names: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.rpartition('/')[2], []).append(name)
+    return found
 
 
 def _legend(

@@ -8,11 +8,11 @@ import functools
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from os.path import lexists
 from pathlib import Path
 
 from convnext_backbone.datasets.formats.layout import (
     folder_named,
-    list_files,
     list_images,
     split_folders,
 )
@@ -22,7 +22,10 @@ from convnext_backbone.datasets.formats.per_image import (
     read_objects,
 )
 from convnext_backbone.datasets.formats.yolo_config import (
+    NAME_FILES,
     Part,
+    label_file,
+    label_files,
     labels_of,
     read_config,
     stated_folders,
@@ -37,8 +40,8 @@ from convnext_backbone.datasets.formats.yolo_lines import (
 )
 from convnext_backbone.datasets.records import Fault, Instance, Item, Source
 from convnext_backbone.foundation.errors import UserError
+from convnext_backbone.foundation.files import broken_link
 
-NAME_FILES = ('classes.txt', 'obj.names', 'classes.names', 'labels.txt')
 LOOKED_AT = 200  # label files that tell whether polygons are keypoints
 
 
@@ -65,7 +68,7 @@ def find(root: Path) -> Source[Path] | None:
             f'{file}: its train and val lead to no folder with images: give paths '
             f'relative to the file, as train: images/train'
         )
-    if config is None and not any(_label_files(part.labels) for part in folders):
+    if config is None and not any(label_files(part.labels) for part in folders):
         return None
     names = _names(root, file, config)
     keypoints = _keypoints(file, config)
@@ -73,11 +76,12 @@ def find(root: Path) -> Source[Path] | None:
         faults += _other_names(root, file, names)
     items: list[Item[Path]] = []
     for part in folders:
-        found, more = _items(part)
+        found, more = _items(part, root)
         items += found
         faults += more
     if not items and not faults:
         return None
+    faults += _unlabelled(items)
     splits = tuple(dict.fromkeys(part.split for part in folders if part.split))
     faults += _pose_faults(file, items, keypoints)
     read = functools.partial(read_item, names, keypoints)
@@ -127,20 +131,19 @@ def _polygons(file: Path) -> Iterator[Line]:
             yield read_values(line.split()[1:], None)
 
 
-def _items(part: Part) -> tuple[list[Item[Path]], list[Fault]]:
+def _items(part: Part, root: Path) -> tuple[list[Item[Path]], list[Fault]]:
     """Return the images of a part with their label files, and what has no image."""
     if part.listed is not None:
         places = [
-            (path if part.beside else labels_of(path)).with_suffix('.txt')
+            path.with_suffix('') if part.beside else labels_of(path, root)
             for path in part.listed
         ]
-        capitals = [file.with_suffix('.TXT') for file in places]
-        pairs = zip(part.listed, places, capitals, strict=True)
-        return [Item(i, b if b.is_file() else a, part.split) for i, a, b in pairs], []
+        pairs = zip(part.listed, map(label_file, places), strict=True)
+        return [Item(path, file, part.split) for path, file in pairs], []
     found, faults = images_by_stem(part.images)
     files = {
         file.relative_to(part.labels).with_suffix('').as_posix(): file
-        for file in _label_files(part.labels)
+        for file in label_files(part.labels)
     }
     items = [
         Item(path, files.pop(stem, part.labels / f'{stem}.txt'), part.split)
@@ -153,6 +156,31 @@ def _items(part: Part) -> tuple[list[Item[Path]], list[Fault]]:
         )
         faults.append(Fault('error', 'missing-image', str(file), message))
     return items, faults
+
+
+def _unlabelled(items: list[Item[Path]]) -> list[Fault]:
+    """Return a warning for each folder of images without any label file.
+
+    A single image without labels is background; a whole folder of them may have its
+    labels elsewhere. A split without any label is an error of its own.
+    """
+    folders: dict[tuple[str, Path], list[Path]] = {}
+    for item in items:
+        labels = folders.setdefault((item.split, item.image.parent), [])
+        labels.append(item.annotation)
+    bare = {key for key, files in folders.items() if not any(map(lexists, files))}
+    labelled = {split for split, _ in folders.keys() - bare}
+    return [
+        Fault(
+            'warning',
+            'no-annotation',
+            str(folder),
+            f'has {len(files)} images and no label file for any of them in '
+            f'{files[0].parent}: they are taken as background, without any object',
+        )
+        for (split, folder), files in folders.items()
+        if (split, folder) in bare and split in labelled - {'test'}
+    ]
 
 
 def read_item(
@@ -176,6 +204,9 @@ def read_item(
     from supervision.dataset.formats import yolo  # takes a second to load
 
     file = item.annotation
+    if file.is_symlink() and not file.exists():
+        message = f'{broken_link(file)}: restore the labels, or remove the link'
+        return [], [Fault('error', 'broken-link', str(file), message)]
     if not file.exists():
         return [], []
     faults, objects = [], []
@@ -312,7 +343,3 @@ def _folders(root: Path, config: dict | None) -> Iterator[Part]:
             yield Part(split, images, labels)
     if config is not None and not inner and list_images(root):
         yield Part('', root, root)  # labels beside the images
-
-
-def _label_files(folder: Path) -> list[Path]:
-    return [file for file in list_files(folder, '.txt') if file.name not in NAME_FILES]

@@ -19,6 +19,7 @@ from convnext_backbone.datasets.cache import Converted, cache_folder, prepare, r
 from convnext_backbone.datasets.formats.mask_options import MaskOptions
 from convnext_backbone.datasets.records import Source
 from convnext_backbone.foundation.errors import UserError, os_errors_told
+from convnext_backbone.foundation.files import as_written
 from convnext_backbone.foundation.json_files import write_json
 from convnext_backbone.tasks.finetune.config_text import write_config
 from convnext_backbone.tasks.finetune.default_weights import default_weights
@@ -264,7 +265,7 @@ def check_masks(base: Config, masks: bool) -> None:
 
 def default_work_dir(options: Options) -> str:
     """Return ``work_dirs/DATA_BASE``."""
-    data, base = Path(options.path).resolve(), Path(options.base).stem
+    data, base = as_written(Path(options.path)), Path(options.base).stem
     name = data.stem if data.is_file() else data.name
     return f'work_dirs/{name}_{base}'
 

@@ -1,11 +1,10 @@
 """Draws the ground truth and the predictions of a detector beside each other."""
 
-from pathlib import Path
-
 import numpy as np
 from pycocotools import mask as rle
 
 from convnext_backbone.results import drawing
+from convnext_backbone.results.names import name_below
 from convnext_backbone.tasks.report import pictures
 from convnext_backbone.tasks.report.coco_metric import GroundTruth
 from convnext_backbone.tasks.report.detection_matching import SCORE_THR, Match
@@ -13,13 +12,14 @@ from convnext_backbone.tasks.report.findings import Example
 
 
 def draw_example(
-    match: Match, truth: GroundTruth, palette: list | None = None
+    match: Match, truth: GroundTruth, folder: str, palette: list | None = None
 ) -> Example:
     """Draw the objects of an image, and the predictions that are scored high enough.
 
     Args:
         match: The image and its predictions.
         truth: The ground truth.
+        folder: That the example's name, the path of its image, starts from.
         palette: RGB colours of the classes. None takes the default ones.
     """
     image = match.image
@@ -35,7 +35,8 @@ def draw_example(
         )
         drawn.append(pictures.data_uri(side))
     note = f'{match.right} of {match.objects} found, {match.predictions - match.right}'
-    return Example(Path(image.path).name, 100 * match.f1, f'{note} wrong', *drawn)
+    name = name_below(image.path, folder)
+    return Example(name, 100 * match.f1, f'{note} wrong', *drawn)
 
 
 def _objects(

@@ -8,6 +8,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 
 from convnext_backbone.registry import METRICS
+from convnext_backbone.results.names import common_folder
 from convnext_backbone.results.predictions import encode
 from convnext_backbone.tasks.report.coco_metric import (
     GroundTruth,
@@ -130,6 +131,7 @@ def summarise(
     }
     main = precision[kinds[0]]
     counts, best, worst = match_boxes(images, truth)
+    folder = common_folder(image.path for image in images) if images else ''
     box_column = ('Box AP',) if len(kinds) > 1 else ()
     return Findings(
         metrics=_metrics(evaluations),
@@ -143,8 +145,8 @@ def summarise(
         f'at least {IOU_THR}. Colour: share of the row, in the last row of the column.',
         mistakes=find_mistakes(counts, truth.classes),
         score_name='F1',
-        best=[draw_example(match, truth, palette) for match in best],
-        worst=[draw_example(match, truth, palette) for match in worst],
+        best=[draw_example(match, truth, folder, palette) for match in best],
+        worst=[draw_example(match, truth, folder, palette) for match in worst],
         images=len(images),
         class_curves=_class_curves(main, truth.classes),
         iou_curves=[

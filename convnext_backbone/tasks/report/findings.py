@@ -14,7 +14,10 @@ MATRIX_CLASSES = 30
 
 @dataclass(frozen=True)
 class Example:
-    """One image with its score in percent; the pictures are JPEGs as data URIs."""
+    """One image, named by its path from the folder of all; pictures are data URIs.
+
+    The score is in percent.
+    """
 
     name: str
     score: float

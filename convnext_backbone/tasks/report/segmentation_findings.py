@@ -1,7 +1,6 @@
 """The findings about a segmentor: IoU of each class, confused pixels, examples."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +8,7 @@ from mmengine.evaluator import BaseMetric
 
 from convnext_backbone.registry import METRICS
 from convnext_backbone.results import drawing
+from convnext_backbone.results.names import common_folder, name_below
 from convnext_backbone.tasks.report import pictures
 from convnext_backbone.tasks.report.findings import (
     MISTAKES,
@@ -58,7 +58,7 @@ class SegmentationFindings(BaseMetric):
             counts = confusion(truth, labels, number, self.ignore_index)
             self.counts = counts if self.counts is None else self.counts + counts
             present = counts.sum(1) > 0
-            self.results.append(int(counts.sum()))
+            self.results.append(sample['img_path'])
             if present.any():
                 item = Labelled(sample['img_path'], truth, labels, counts)
                 score = float(iou_and_accuracy(counts)[0][present].mean())
@@ -68,6 +68,7 @@ class SegmentationFindings(BaseMetric):
         """Set ``findings`` and return their metrics."""
         classes = tuple(self.dataset_meta['classes'])
         palette = self.dataset_meta.get('palette')
+        folder = common_folder(results) if results else ''
         best, worst = self.extremes.best_and_worst()
         counts = self.counts
         if counts is None:  # there was no image
@@ -76,8 +77,8 @@ class SegmentationFindings(BaseMetric):
             counts,
             classes,
             len(results),
-            [_draw(score, item, classes, palette) for score, item in best],
-            [_draw(score, item, classes, palette) for score, item in worst],
+            [_draw(score, item, classes, palette, folder) for score, item in best],
+            [_draw(score, item, classes, palette, folder) for score, item in worst],
         )
         return self.findings.metrics
 
@@ -157,7 +158,11 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _draw(
-    score: float, item: Labelled, classes: tuple[str, ...], palette: list | None
+    score: float,
+    item: Labelled,
+    classes: tuple[str, ...],
+    palette: list | None,
+    folder: str,
 ) -> Example:
     """Draw the ground truth and the prediction of an image with its mean IoU."""
     path, truth, labels, counts = item
@@ -171,4 +176,4 @@ def _draw(
     iou[counts.sum(1) == 0] = np.nan  # classes that are not in the image
     lowest = int(np.nanargmin(iou))
     note = f'lowest: {classes[lowest]} {100 * iou[lowest]:.1f}'
-    return Example(Path(path).name, 100 * score, note, *drawn)
+    return Example(name_below(path, folder), 100 * score, note, *drawn)
