@@ -100,6 +100,27 @@ def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
     )  # torch.distributed.launch passes it
 
 
+def add_mask_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the user may say of segmentation data, see :class:`MaskOptions`."""
+    parser.add_argument(
+        '--ignore-label',
+        type=int,
+        metavar='N',
+        help='number in index masks of pixels that do not count; the other numbers '
+        'from 0 on are the classes',
+    )
+    parser.add_argument(
+        '--images',
+        metavar='DIR',
+        help='folder of the images, in PATH or elsewhere, with --masks',
+    )
+    parser.add_argument(
+        '--masks',
+        metavar='DIR',
+        help='folder of their masks, which have the same names in the same subfolders',
+    )
+
+
 def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
     """Add CHECKPOINT: a file, a work dir that holds some, or a name to fetch."""
     parser.add_argument(

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from convnext_backbone.cli.arguments import new_parser
+from convnext_backbone.cli.arguments import add_mask_arguments, new_parser
 from convnext_backbone.datasets import FORMATS, find_source
 from convnext_backbone.datasets.checks import class_names, find_faults
+from convnext_backbone.datasets.formats.mask_options import MaskOptions
 from convnext_backbone.datasets.overview import draw_dataset
 from convnext_backbone.datasets.scan import scan
 from convnext_backbone.datasets.statistics import render, statistics
@@ -27,6 +28,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         '--task', choices=('det', 'seg'), help='for data that serves both'
     )
+    add_mask_arguments(parser)
     parser.add_argument(
         '--classes',
         nargs='+',
@@ -47,7 +49,8 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     args = parse_args(argv)
-    source = find_source(args.path, format=args.format, task=args.task)
+    masks = MaskOptions(args.ignore_label, args.images, args.masks)
+    source = find_source(args.path, format=args.format, task=args.task, masks=masks)
     picture = Path(args.picture or f'work_dirs/check_{source.root.stem}.png')
     check_writable(picture)
     records = scan(source)

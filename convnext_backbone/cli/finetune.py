@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from convnext_backbone.cli.arguments import (
     add_launcher_arguments,
+    add_mask_arguments,
     add_trust_argument,
     new_parser,
     positive,
@@ -49,6 +50,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         '--format', choices=FORMATS, help='of the data (default: recognised)'
     )
+    add_mask_arguments(parser)
     parser.add_argument(
         '--work-dir', metavar='D', help='output folder (default: work_dirs/DATA_BASE)'
     )
@@ -74,6 +76,9 @@ def main(argv: Sequence[str]) -> int:
         iters=args.iters,
         classes=running.parse_classes(args.classes),
         format=args.format,
+        ignore_label=args.ignore_label,
+        images=args.images,
+        masks=args.masks,
     )
     if args.dry_run:
         print(running.preview(options, args.work_dir))

@@ -56,6 +56,7 @@ def check_config(cfg: Config, splits: tuple[str, ...]) -> None:
         )
     check_channels(cfg)
     check_ops(cfg)
+    check_one_class(cfg)
     for split in splits:
         for dataset in iter_datasets(cfg.get(f'{split}_dataloader')):
             check_paths(dataset, split, cfg.get('data_root'))
@@ -107,6 +108,24 @@ def check_classes(cfg: Config, dataset: dict, split: str) -> None:
         ann_file = Path(dataset.get('data_root') or '', dataset['ann_file'])
         if ann_file.is_file() and ann_file.stat().st_size <= MAX_JSON_BYTES:
             check_categories(ann_file, classes, 'Panoptic' in str(dataset['type']))
+
+
+def check_one_class(cfg: Config) -> None:
+    """Raise UserError for a segmentor of one class, which tells nothing apart.
+
+    Under a softmax it is everywhere; with one sigmoid mmseg predicts 0 and 1, the
+    labels of two classes.
+    """
+    if cfg.get('default_scope') != 'mmseg' or 'Depth' in str(cfg.model.get('type')):
+        return
+    for name, head in iter_heads(cfg.model):
+        if head['num_classes'] == 1:
+            raise UserError(
+                f'model.{name} has num_classes=1, which leaves nothing to tell the '
+                f'class from: set num_classes=2 and name the background too, metainfo='
+                f"dict(classes=('background', ...)); for a single output, also "
+                f'out_channels=1 and use_sigmoid=True in loss_decode'
+            )
 
 
 def check_order(cfg: Config, splits: tuple[str, ...]) -> list[str]:

@@ -9,7 +9,11 @@ from pathlib import Path
 from filelock import FileLock
 
 from convnext_backbone.datasets import convert
-from convnext_backbone.datasets.checks import class_names, find_faults
+from convnext_backbone.datasets.checks import (
+    against_background,
+    class_names,
+    find_faults,
+)
 from convnext_backbone.datasets.records import Record, Source
 from convnext_backbone.datasets.scan import scan
 from convnext_backbone.datasets.splits import make_splits
@@ -72,7 +76,7 @@ def prepare(source: Source, classes: Sequence[str] | None, seed: int) -> Convert
         if source.task == 'det':
             convert.write_detection(source, records, names, folder)
         else:
-            convert.write_segmentation(source, records, names, folder)
+            convert.write_segmentation(source, records, classes or names, folder)
         splits = {
             split: [
                 convert.image_name(source, record.image)
@@ -104,16 +108,17 @@ def read(
             f'faulty:\n{render_faults(errors)}'
         )
     every = class_names(source, records)
-    names = tuple(classes or every)
+    names = against_background(source, classes or every)
     for record in records:
         record.instances = [i for i in record.instances if i.category in names]
     divided = make_splits(records, seed)
-    check_wanted(source, records, names)
+    check_wanted(source, records, tuple(classes or every))
     numbers = statistics(source, records)
     numbers |= {'classes': list(names), 'divided': divided}
     numbers['masks'] = source.task == 'det' and convert.use_masks(records)
     colours = dict(zip(every, source.palette or [], strict=False))
-    numbers['palette'] = [colours[name] for name in names] if colours else None
+    black = (0, 0, 0)  # of a background that the data does not name
+    numbers['palette'] = [colours.get(n, black) for n in names] if colours else None
     numbers['warnings'] = render_faults(faults)
     return records, numbers
 
@@ -125,7 +130,8 @@ def check_wanted(
     numbers = {i for i, name in enumerate(source.classes or (), 1) if name in names}
     for split in convert.SPLITS:
         part = [record for record in records if record.split == split]
-        if not any(r.instances or numbers.intersection(r.pixels) for r in part):
+        objects = (i for r in part for i in r.instances if not i.crowd)
+        if not any(objects) and not any(numbers.intersection(r.pixels) for r in part):
             raise UserError(
                 f'{source.root}: none of the {len(part)} {split} images has anything '
                 f'of the classes {", ".join(names)}: training needs such images in '
@@ -135,7 +141,8 @@ def check_wanted(
 
 def fingerprint(source: Source, classes: Sequence[str] | None, seed: int) -> str:
     """Return a hash of what a data set is read from (names, sizes, times) and how."""
-    options = (VERSION, str(source.root), source.format, source.classes, source.palette)
+    data = (str(source.root), str(source.folder), source.format, source.reading)
+    options = (VERSION, *data, source.classes, source.palette)
     wanted = classes and tuple(classes)
     digest = hashlib.sha256(repr((options, wanted, seed)).encode())
     files: set[Path | str | None] = set()

@@ -4,8 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from convnext_backbone.datasets.depth import check_depth
 from convnext_backbone.datasets.duplicates import near_duplicates
-from convnext_backbone.datasets.records import Fault, Level, Record, Source
+from convnext_backbone.datasets.records import Fault, Instance, Level, Record, Source
+
+BACKGROUND = 'background'  # what a single class of masks is told apart from
 
 
 def find_faults(
@@ -23,6 +26,8 @@ def find_faults(
         faults += record.faults
     faults += check_splits(source, records)
     faults += check_classes(source, records, classes)
+    faults += check_depth(source.root, records)
+    faults += check_masks(source, records)
     train = [record for record in records if record.split == 'train']
     val = [record for record in records if record.split == 'val']
     for seen, like in near_duplicates(train, val):
@@ -39,7 +44,8 @@ def check_splits(source: Source, records: Sequence[Record]) -> list[Fault]:
     what = 'object' if source.task == 'det' else 'labelled pixel'
     faults = []
     images = Counter(record.split for record in records)
-    found = Counter(r.split for r in records if r.instances or r.labels)
+    found = Counter(r.split for r in records if r.labels or _objects(r))
+    ignored = Counter(r.split for r in records for i in r.instances if i.crowd)
     if not images:
         message = 'holds no image with annotations'
         return [Fault('error', 'empty-split', str(source.root), message)]
@@ -55,6 +61,11 @@ def check_splits(source: Source, records: Sequence[Record]) -> list[Fault]:
                 f'{name} has {images[split]} images but not one {what}: is this the '
                 f'right folder, and are the annotations beside it?'
             )
+            if ignored[split]:
+                message = (
+                    f'{name} has no {what} that counts: all {ignored[split]} are '
+                    f'crowds, difficult or to be ignored'
+                )
         else:
             continue
         faults.append(Fault('error', 'empty-split', str(source.root), message, split))
@@ -91,6 +102,43 @@ def _learned(record: Record) -> tuple:
     """Return what a training learns from an image, comparable."""
     objects = sorted((i.category, i.box, i.crowd) for i in record.instances)
     return objects, record.pixels
+
+
+def check_masks(source: Source, records: Sequence[Record]) -> list[Fault]:
+    """Find masks that some objects lack, and pixels that teach nothing.
+
+    For detection, a box becomes the mask of its object where most others have one. For
+    segmentation, images of a single class leave nothing to tell apart.
+    """
+    root = str(source.root)
+    if source.task == 'seg':
+        train = [r for r in records if r.split in ('', 'train')]
+        labels = {label for record in train for label in record.labels}
+        if len(labels) != 1 or source.classes is None:
+            return []
+        name = source.classes[labels.pop() - 1]
+        message = (
+            f'the training images show {name} and nothing else that counts: nothing '
+            f'can be told apart; see that numbers in masks mean what you expect'
+        )
+        return [Fault('error', 'one-class', root, message)]
+    having = [[i.segmentation is not None for i in _objects(r)] for r in records]
+    some = sum(any(masks) for masks in having)
+    lacking = [masks for masks in having if not all(masks)]
+    if source.format == 'coco':  # which tells those beside others with a mask
+        lacking = [masks for masks in lacking if not any(masks)]
+    if not some or not lacking:
+        return []
+    message = (
+        f'{len(lacking)} images have objects with a box only, and {some} have masks: '
+        f'with instance masks, these boxes are trained as masks; annotate them, or '
+        f'take a base for boxes'
+    )
+    return [Fault('warning', 'no-segmentation', root, message)]
+
+
+def _objects(record: Record) -> list[Instance]:
+    return [instance for instance in record.instances if not instance.crowd]
 
 
 def class_names(source: Source, records: Sequence[Record]) -> tuple[str, ...]:
@@ -131,7 +179,7 @@ def check_classes(
             message = f'another class differs from {name!r} in case or blanks only'
             faults.append(Fault('warning', 'similar-classes', root, message, name))
     if wanted is not None:
-        faults += _compare(root, names, tuple(wanted))
+        faults += _compare(source, names, tuple(wanted))
         names = tuple(wanted)
     counts = objects_per_class(source, records)
     train = counts.get('train', counts.get('', Counter()))
@@ -153,7 +201,21 @@ def check_classes(
     return faults
 
 
-def _compare(root: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> list[Fault]:
+def against_background(source: Source, classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes of a training: of a single one in masks, the background too.
+
+    A segmentor needs another class for the pixels that are not of the only one.
+    """
+    names = tuple(classes)
+    if source.task == 'det' or len(names) != 1 or BACKGROUND in names:
+        return names
+    return BACKGROUND, *names
+
+
+def _compare(
+    source: Source, names: tuple[str, ...], wanted: tuple[str, ...]
+) -> list[Fault]:
+    root = str(source.root)
     faults = []
     for name in wanted:
         if name not in names:
@@ -165,9 +227,17 @@ def _compare(root: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> list
     if len(set(wanted)) < len(wanted):
         message = f'--classes names a class twice: {", ".join(wanted)}'
         faults.append(Fault('error', 'unknown-class', root, message))
+    if source.task == 'seg' and wanted == (BACKGROUND,):
+        message = '--classes names the background only: name what to tell apart from it'
+        faults.append(Fault('error', 'one-class', root, message))
     left_out = [name for name in names if name not in wanted]
     if left_out:
         message = f'--classes leaves out {", ".join(left_out)}: they are not trained'
+        if len(against_background(source, wanted)) > len(wanted):
+            message = (
+                f'--classes leaves out {", ".join(left_out)}: they are trained as the '
+                f'background of {wanted[0]}'
+            )
         faults.append(Fault('warning', 'left-out-class', root, message))
     in_data = [name for name in names if name in wanted]
     if in_data != [name for name in wanted if name in names]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from convnext_backbone.datasets.checks import BACKGROUND, against_background
 from convnext_backbone.datasets.processes import map_images
 from convnext_backbone.datasets.records import Instance, Item, Record, Source
 from convnext_backbone.foundation.errors import UserError
@@ -111,19 +112,22 @@ def write_segmentation(
 ) -> None:
     """Write the masks and the list of each split; arguments as for detection.
 
+    A single class is told apart from a background, which takes all other classes.
     Masks that are there already are left: a mask appears whole or not at all.
     """
     assert source.classes is not None  # of segmentation data
+    names = against_background(source, classes)
+    rest = 1 + names.index(BACKGROUND) if len(names) > len(classes) else 0
     table = np.zeros(256, np.uint8)
     for i, name in enumerate(source.classes, start=1):
-        table[i] = classes.index(name) + 1 if name in classes else 0
+        table[i] = names.index(name) + 1 if name in names else rest
     items = {item.image: item for item in source.items}
     wanted = [items[r.image] for r in records if r.split in SPLITS]
     write = partial(_write_mask, source, table, out)
     map_images(write, wanted, 'Converting masks', chunk=CHUNK)
     for split in SPLITS:
-        names = [image_name(source, r.image) for r in records if r.split == split]
-        text = ''.join(f'{name}\n' for name in names)
+        images = [image_name(source, r.image) for r in records if r.split == split]
+        text = ''.join(f'{name}\n' for name in images)
         write_bytes(out / f'{split}.txt', text.encode())
 
 

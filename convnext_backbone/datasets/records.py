@@ -80,6 +80,7 @@ class Record:
             ones and 1 + i for class i.
         faults: What is wrong with it.
         thumbnail: uint8 (16, 16), grey, for finding near-duplicates.
+        peak: The greatest value of an image of 16 bits, None for one of 8.
     """
 
     image: Path
@@ -90,6 +91,7 @@ class Record:
     pixels: dict[int, int] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     thumbnail: np.ndarray | None = None
+    peak: int | None = None
 
     @property
     def labels(self) -> set[int]:
@@ -115,6 +117,10 @@ class Source(Generic[AnnotationT]):
         palette: RGB of each class, where the data set states them.
         faults: Faults of the layout, and of files that many images share.
         splits: Those that the layout names, even if they hold no image.
+        reading: How annotations are understood, where files beside them or the user
+            say so, such as what numbers in masks stand for: data that is read in
+            another way is converted again.
+        images: Folder that images' names start from; None for the data set's.
     """
 
     format: str
@@ -132,8 +138,12 @@ class Source(Generic[AnnotationT]):
     palette: list[tuple[int, int, int]] | None = None
     faults: list[Fault] = field(default_factory=list)
     splits: tuple[str, ...] = ()
+    reading: str = ''
+    images: Path | None = None
 
     @property
     def folder(self) -> Path:
         """Return the folder that images' names start from."""
+        if self.images is not None:
+            return self.images
         return self.root if self.root.is_dir() else self.root.parent

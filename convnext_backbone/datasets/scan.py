@@ -41,7 +41,7 @@ def read_record(source: Source, item: Item) -> Record:
     if image is None:
         return record
     record.width, record.height = image.width, image.height
-    record.thumbnail = image.thumbnail
+    record.thumbnail, record.peak = image.thumbnail, image.peak
     try:
         if source.read is not None:
             record.instances, faults = source.read(item, image.width, image.height)

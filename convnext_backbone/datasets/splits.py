@@ -87,7 +87,12 @@ def _choose(groups: list[Group], wanted: int, rng: np.random.Generator) -> int:
         left.subtract(group.classes)
         have.update(dict.fromkeys(group.classes, size))
 
-    for name in sorted(images, key=lambda name: (images[name], str(name))):
+    rare_first = sorted(images, key=lambda n: (n is None, images[n], str(n)))
+    for name in rare_first:  # None, images without any class, come last
+        if name is None:
+            for group in order:
+                if not chosen and group.classes != {None}:
+                    take(group, wanted)  # validation needs something to find
         for group in order:
             if name in group.classes and id(group) not in decided:
                 decided.add(id(group))

@@ -32,7 +32,7 @@ def walk(folder: Path) -> Iterator[Path]:
     Raises:
         UserError: A folder cannot be listed.
     """
-    for path, _ in _walk(folder):
+    for path, _, _ in _walk(folder):
         yield path
 
 
@@ -46,10 +46,10 @@ def find_broken_links(folder: Path) -> Iterator[tuple[Path, str]]:
     Raises:
         UserError: A folder cannot be listed.
     """
-    for path, loops in _walk(folder):
+    for path, is_link, loops in _walk(folder):
         if loops:
             yield path, LOOPS
-        elif path.suffix.lower() in LOOKED_INTO or path.is_symlink():
+        elif is_link or path.suffix.lower() in LOOKED_INTO:
             reason = broken_link(path)
             if reason:
                 yield path, reason
@@ -93,8 +93,8 @@ def as_written(path: Path) -> Path:
     return plain if same else path.resolve()
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Yield what is below a folder, and whether it is a link that leads back up."""
+def _walk(folder: Path) -> Iterator[tuple[Path, bool, bool]]:
+    """Yield what is below a folder, whether it is a link, and whether it leads up."""
     # Of each folder: its real path, and those of the folders whose links led there.
     todo: list[tuple[Path, str, tuple[str, ...]]]
     todo = [(folder, os.path.realpath(folder), ())]
@@ -116,7 +116,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
                     todo.append((path, target, above))
             elif entry.is_dir(follow_symlinks=False):
                 todo.append((path, os.path.join(real, entry.name), crossed))
-            yield path, loops
+            yield path, entry.is_symlink(), loops
 
 
 def _is_inside(path: str, folder: str) -> bool:

@@ -28,7 +28,8 @@ def to_json(sample: dict, classes: Sequence[str]) -> dict:
     height, width = map(int, sample['ori_shape'][:2])
     entry = {'image': sample['img_path'], 'height': height, 'width': width}
     if 'pred_sem_seg' in sample:
-        labels = np.asarray(sample['pred_sem_seg']['data'].cpu())[0]
+        # Of a single sigmoid they are 0.0 and 1.0.
+        labels = np.asarray(sample['pred_sem_seg']['data'].cpu())[0].astype(int)
         entry['segments'] = [
             {
                 'category': classes[label],

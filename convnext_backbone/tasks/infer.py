@@ -20,6 +20,7 @@ from torch import no_grad
 
 from convnext_backbone import checkpoints
 from convnext_backbone.config.parts import iter_datasets
+from convnext_backbone.datasets.depth import dark_peak, describe_peak
 from convnext_backbone.datasets.formats.layout import IMAGE_SUFFIXES
 from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.foundation.files import (
@@ -87,10 +88,13 @@ def infer(
     model, meta = build_model(cfg, checkpoint)
     pipeline = build_pipeline(cfg)
     predictions, failed = [], []
+    dark: list[tuple[int, Path]] = []  # greatest value, image of 16 bits
     try:
         for path, target in track_iter_progress(jobs):
             try:
                 image = read_image(path)
+                greatest = dark_peak(path)
+                dark += [] if greatest is None else [(greatest, path)]
                 sample = predict(model, pipeline, str(path))
             except (OSError, ValueError, cv2.error) as error:
                 failed.append(str(path))
@@ -103,6 +107,11 @@ def infer(
             write_png(target, drawn)
     finally:
         write_json(result, predictions)
+    if dark:
+        greatest, path = max(dark)
+        logger.warning(
+            f'{len(dark)} images of 16 bits, such as {path}, {describe_peak(greatest)}'
+        )
     logger.info(f'{len(predictions)} images predicted, see {out_dir}')
     return failed
 

@@ -102,6 +102,8 @@ def test_names_with_blanks_in_lists(tmp_path, kind, name, quoted):
             new = (name, 'other')[camera]
             (root / 'JPEGImages/0.png').rename(root / f'JPEGImages/{new}.png')
             (root / 'Annotations/0.xml').rename(root / f'Annotations/{new}.xml')
+            xml = root / f'Annotations/{new}.xml'
+            xml.write_text(xml.read_text().replace('>0.png<', f'>{new}.png<'))
     else:
         root = write_pairs(tmp_path, 'voc', splits=False)
         for new, file in ((name, 'a'), ('other', 'b')):

@@ -96,3 +96,46 @@ def test_other_light_is_another_picture():
 def test_flat_pictures_are_no_twins():
     black = Image.new('L', (64, 64))
     assert not list(near_duplicates([record(black)], [record(black)]))
+
+
+@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+@pytest.mark.parametrize('name', ['a.jpg', 'a.png', 'a.webp', 'a.tif', 'a.mpo'])
+def test_orientation_in_every_format(tmp_path, name, orientation):
+    """The size is what training sees, whether OpenCV turns the picture or not."""
+    file = tmp_path / name.replace('mpo', 'jpg')
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    more = dict(format='MPO', save_all=True, append_images=[picture(1)])
+    picture(0).save(file, exif=exif, **(more if name == 'a.mpo' else {}))
+    with Image.open(file) as image:
+        assert image.format == {'a.mpo': 'MPO'}.get(name, image.format)
+    found, faults = check_image(file)
+    wanted = [] if orientation == 1 else [('warning', 'exif-rotation')]
+    assert kinds(faults) == wanted
+    data = np.fromfile(file, np.uint8)  # mmcv decodes what it has read
+    seen = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert seen.shape[:2] == (found.height, found.width)
+    stored = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if faults and np.array_equal(seen, stored) and name != 'a.tif':
+        assert 'does not follow' in faults[0].message
+
+
+@pytest.mark.parametrize('name', ['a.mpo', 'a.webp', 'a.tif', 'a.bmp'])
+def test_finds_what_is_cut_off_in_other_formats(tmp_path, name):
+    file = tmp_path / name.replace('mpo', 'jpg')
+    more = dict(format='MPO', save_all=True, append_images=[picture(1)])
+    picture(0, (400, 300)).save(file, **(more if name == 'a.mpo' else {}))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 4])
+    found, faults = check_image(file)
+    assert found is None
+    assert [fault.level for fault in faults] == ['error']
+
+
+@pytest.mark.parametrize('name', ['a.tif', 'a.webp', 'a.png'])
+def test_a_file_of_several_pictures_is_told(tmp_path, name):
+    pages = [picture(seed) for seed in (1, 2)]
+    picture(0).save(tmp_path / name, save_all=True, append_images=pages)
+    found, faults = check_image(tmp_path / name)
+    assert (found.width, found.height) == (80, 60)
+    assert kinds(faults) == [('warning', 'several-pictures')]
+    assert 'holds 3 pictures' in faults[0].message

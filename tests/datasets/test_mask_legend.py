@@ -41,20 +41,21 @@ def renumber(root, table):
 
 
 def test_classes_numbered_from_one(tmp_path):
-    renumber(write_pairs(tmp_path, 'index'), [0, 1, 2, 3])
+    renumber(write_pairs(tmp_path, 'index'), [255, 1, 2, 3])
     source = masks.find(tmp_path)
     (fault,) = source.faults
     assert (fault.level, fault.kind) == ('warning', 'mask-numbers')
-    assert '1 to 3 are taken for the 3 classes' in fault.message
+    assert '1 to 3 in the masks are taken for the 3 classes' in fault.message
     assert source.classes == CLASSES
     check_labels(source)
 
 
-def test_no_mask_with_zero(tmp_path):
+def test_no_mask_with_the_number_of_the_background(tmp_path):
     renumber(write_pairs(tmp_path, 'index'), [255, 1, 2, 2])
+    (tmp_path / 'classes.txt').write_text('background\nroad\nwater\n')
     (fault,) = masks.find(tmp_path).faults
     assert (fault.level, fault.kind) == ('warning', 'mask-numbers')
-    assert 'no mask has the number 0, which is taken for building' in fault.message
+    assert 'no mask has the number 0, which is taken for background' in fault.message
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,8 @@ def test_no_mask_with_zero(tmp_path):
         ((*CLASSES, 'void'), [3, 0, 1, 2]),
         (('building', 'Unknown', 'road', 'water'), [1, 0, 2, 3]),
         (('__ignore__', *CLASSES), [255, 0, 1, 2]),
+        ((*CLASSES, '-'), [3, 0, 1, 2]),
+        (('-', 'building', '-', 'road', 'water'), [2, 1, 3, 4]),
     ],
 )
 def test_named_ignored_class(tmp_path, names, table):
@@ -182,20 +185,37 @@ def test_ade20k_itself(tmp_path, sign):
     assert made_up == ([] if sign == 'objectInfo150.txt' else ['class-names'])
 
 
+VOC = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]
+BORDER = (224, 224, 192)
+
+
 @pytest.mark.parametrize('colours', [False, True])
 def test_voc_itself(tmp_path, colours):
     write_pairs(tmp_path, 'voc')
     (tmp_path / 'class_names.txt').unlink()
-    if colours:
-        table = [(224, 224, 192), (0, 0, 0), (128, 0, 0), (0, 128, 0)]
-        for mask in (tmp_path / 'SegmentationClass').iterdir():
-            write_mask(mask, np.array(table, np.uint8)[label_map(mask.stem)])
+    for mask in (tmp_path / 'SegmentationClass').iterdir():
+        labels = label_map(mask.stem)
+        if colours:
+            write_mask(mask, np.array([BORDER, *VOC], np.uint8)[labels])
+        else:
+            palette = [value for colour in VOC for value in colour]
+            palette += [0] * (765 - len(palette)) + list(BORDER)
+            write_mask(mask, labels - np.uint8(1), palette)
     source = voc_masks.find(tmp_path)
     assert source.classes[:3] == ('background', 'aeroplane', 'bicycle')
     assert len(source.classes) == 21
     assert source.palette[1] == (128, 0, 0)
     assert source.faults == []
     check_labels(source)
+
+
+def test_voc_s_layout_with_other_classes_is_told(tmp_path):
+    write_pairs(tmp_path, 'voc')
+    (tmp_path / 'class_names.txt').unlink()
+    (fault,) = voc_masks.find(tmp_path).faults
+    assert (fault.level, fault.kind) == ('warning', 'class-names')
+    assert '1 is aeroplane' in fault.message
+    assert 'classes.txt' in fault.message
 
 
 @pytest.mark.parametrize('first', ['background', 'sky'])
@@ -208,26 +228,13 @@ def test_a_stray_number_does_not_shift_the_classes(tmp_path, first):
     write_mask(stray, numbers)
     source = masks.find(tmp_path)
     warned = [(fault.level, fault.kind) for fault in source.faults]
-    assert warned == ([] if first == 'background' else [('warning', 'mask-numbers')])
-    assert all('1 of 5 masks' in fault.message for fault in source.faults)
+    assert warned == ([] if first == 'background' else [('error', 'ambiguous-numbers')])
+    assert all('3 in 1, 255 in 5 of 5 masks' in f.message for f in source.faults)
     for item in source.items:
         labels, faults = source.read_labels(item)
         np.testing.assert_array_equal(labels, label_map(item.image.stem))
         wrong = ['label-above-classes'] if item.annotation == stray else []
         assert [fault.kind for fault in faults] == wrong
-
-
-def test_few_masks_may_have_the_last_class_once(tmp_path):
-    write_pairs(tmp_path, 'index')
-    for name in ('b', 'c', 'e'):
-        for path in tmp_path.rglob(f'{name}.*'):
-            path.unlink()
-    renumber(tmp_path, [0, 1, 2, 2])
-    write_mask(tmp_path / 'masks' / 'train' / 'a.png', label_map('a'))
-    source = masks.find(tmp_path)
-    assert '1 to 3 are taken' in source.faults[0].message
-    labels, _ = source.read_labels(source.items[0])
-    np.testing.assert_array_equal(labels, label_map('a'))
 
 
 @pytest.mark.parametrize('palette', ['of classes', 'other', 'grey'])

@@ -2,6 +2,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from convnext_backbone.datasets.records import Instance, Record
 from convnext_backbone.datasets.splits import make_splits
@@ -107,3 +108,14 @@ def test_no_class_loses_its_last_training_image():
         trained = counts(records)['train']
         assert len(trained) == 21
         assert Counter(r.split for r in records)['val'] == 8
+
+
+@pytest.mark.parametrize('objects', [2, 3, 5])
+@pytest.mark.parametrize('backgrounds', [1, 3, 4, 9])
+def test_few_objects_are_not_all_for_training(objects, backgrounds):
+    for seed in range(5):
+        records = [record(i, 'car') for i in range(objects)]
+        records += [record(100 + i) for i in range(backgrounds)]
+        make_splits(records, seed)
+        found = counts(records)
+        assert min(found['train']['car'], found['val']['car']) >= 1

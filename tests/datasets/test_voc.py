@@ -1,5 +1,6 @@
 """Detection data in VOC's format: its layouts, and each fault."""
 
+import pytest
 from support.data_faults import found_in, replace
 from support.dataset_writers import (
     SPLITS,
@@ -81,3 +82,38 @@ def test_voc_size_that_is_not_finite(tmp_path):
     root = write_voc(tmp_path)
     replace(root / 'Annotations' / 'train_1.xml', f'<width>{WIDTH}', '<width>inf')
     assert found_in(root) == [('error', 'bad-annotation', 'train_1.xml', '')]
+
+
+@pytest.mark.parametrize('name', ['train_2.png', 'val_0.jpg', r'C:\old\train_3.bmp'])
+def test_voc_filename_of_another_image(tmp_path, name):
+    root = write_voc(tmp_path)
+    replace(root / 'Annotations' / 'train_1.xml', 'train_1.png', name)
+    faults = found_in(root)
+    assert ('error', 'other-name', 'train_1.xml', '') in faults
+    assert {fault[1] for fault in faults if fault[0] == 'error'} == {'other-name'}
+
+
+@pytest.mark.parametrize('name', ['IMG_0042.jpg', '/home/a/photo.png', 'unknown'])
+def test_voc_filename_of_no_image(tmp_path, name):
+    root = write_voc(tmp_path)
+    replace(root / 'Annotations' / 'train_1.xml', 'train_1.png', name)
+    assert found_in(root) == [('warning', 'other-name', 'train_1.xml', '')]
+    assert len(scan(find_source(root), workers=1)[1].instances) == 2
+
+
+@pytest.mark.parametrize(
+    ('text', 'crowd'), [('true', True), ('Unspecified', False), ('', False)]
+)
+def test_voc_difficult_in_words(tmp_path, text, crowd):
+    root = write_voc(tmp_path)
+    file = root / 'Annotations' / 'train_1.xml'
+    replace(file, '<difficult>0', f'<difficult>{text}')
+    record = scan(find_source(root), workers=1)[1]
+    assert [i.crowd for i in record.instances] == [crowd, False]
+
+
+def test_voc_difficult_that_is_unclear(tmp_path):
+    root = write_voc(tmp_path)
+    file = root / 'Annotations' / 'train_1.xml'
+    replace(file, '<difficult>0', '<difficult>2')
+    assert found_in(root) == [('error', 'bad-annotation', 'train_1.xml', 'object 1')]

@@ -19,6 +19,8 @@
 ``mask_files.py``         reads masks
 ``mask_numbers.py``       finds the numbers that occur in masks
 ``mask_legend.py``        what numbers and colours in masks stand for
+``mask_readings.py``      which of the possible legends masks have
+``mask_options.py``       what the user says of masks
 ``class_files.py``        reads files of class names
 
 ``layout.py``             image files, and folders named for splits
@@ -29,6 +31,7 @@
 
 import os
 from pathlib import Path
+from types import ModuleType
 
 from convnext_backbone.datasets.formats import (
     ade20k,
@@ -40,6 +43,7 @@ from convnext_backbone.datasets.formats import (
     yolo,
 )
 from convnext_backbone.datasets.formats.links import link_faults
+from convnext_backbone.datasets.formats.mask_options import NO_OPTIONS, MaskOptions
 from convnext_backbone.datasets.records import Source
 from convnext_backbone.foundation.errors import UserError, os_errors_told
 from convnext_backbone.foundation.files import as_written
@@ -62,11 +66,17 @@ LAYOUTS = """\
   labelme    a json beside each image
   ade20k     images/{training,validation} and annotations/{training,validation}
   voc-masks  JPEGImages/ and SegmentationClass/*.png
-  masks      images/ and masks/*.png of the same names, classes.txt"""
+  masks      images/ and masks/*.png of the same names, classes.txt;
+             or train/ and trainannot/, val/ and valannot/;
+             or any two such folders: --images DIR --masks DIR"""
 
 
 def find_source(
-    path: str | Path, *, format: str | None = None, task: str | None = None
+    path: str | Path,
+    *,
+    format: str | None = None,
+    task: str | None = None,
+    masks: MaskOptions = NO_OPTIONS,
 ) -> Source:
     """Recognise a data set.
 
@@ -74,26 +84,35 @@ def find_source(
         path: Its folder, or a COCO json.
         format: A name of :data:`FORMATS`; None recognises it.
         task: 'det' or 'seg', for data that serves both.
+        masks: What the user says of masks: then it is data for segmentation, and
+            folders that the user names are read as 'masks'.
 
     Raises:
         UserError: There is nothing, or nothing of a known format, or more than one,
-            or a file or folder cannot be read.
+            or a file or folder cannot be read; or the options contradict each other.
     """
+    format, task = _with_masks(format, task, masks)
     with os_errors_told(f'reading the data set {path}'):
         root = Path(os.path.expanduser(path))  # Path's raises for an unknown user
         if not root.exists():
             raise UserError(f'{path} does not exist: give the folder of a data set')
         root = as_written(root)
-    source = _find(path, root, format, task)
+    source = _choose(path, root, format, task, masks)
     source.faults += link_faults(source)
     return source
 
 
-def _find(path: str | Path, root: Path, format: str | None, task: str | None) -> Source:
+def _choose(
+    path: str | Path,
+    root: Path,
+    format: str | None,
+    task: str | None,
+    masks: MaskOptions,
+) -> Source:
     """Return the one data set that the layout can be read as."""
     if format is not None:
-        return _find_as(format, path, root, task)
-    found, errors = _find_all(path, root, task)
+        return _find_as(format, path, root, task, masks)
+    found, errors = _find_all(path, root, task, masks)
     if len(found) > 1:
         names = ' and '.join(f'{_task(k)} ({s.format})' for k, s in found.items())
         raise UserError(f'{path} serves {names}: choose with --task det or --task seg')
@@ -105,7 +124,35 @@ def _find(path: str | Path, root: Path, format: str | None, task: str | None) ->
     raise UserError(f'{path} holds no {wanted} of a known format:\n{LAYOUTS}')
 
 
-def _find_as(format: str, path: str | Path, root: Path, task: str | None) -> Source:
+def _with_masks(
+    format: str | None, task: str | None, masks: MaskOptions
+) -> tuple[str | None, str | None]:
+    """Return the format and the task that options for masks lead to.
+
+    Raises:
+        UserError: The options contradict each other.
+    """
+    masks.check()
+    if masks == NO_OPTIONS:
+        return format, task
+    kind = 'seg' if format is None else FORMATS[format][0]
+    if 'det' in (kind, task):
+        raise UserError(
+            '--ignore-label, --images and --masks are for segmentation data with masks'
+        )
+    if masks.images is None:
+        return format, 'seg'
+    if format not in (None, 'masks'):
+        raise UserError(
+            f'--images and --masks name the folders, which --format {format} finds '
+            f'itself: leave one of them out'
+        )
+    return 'masks', 'seg'
+
+
+def _find_as(
+    format: str, path: str | Path, root: Path, task: str | None, masks: MaskOptions
+) -> Source:
     """Read the layout of a data set whose format is given."""
     kind, module = FORMATS[format]
     if task not in (None, kind):
@@ -113,14 +160,14 @@ def _find_as(format: str, path: str | Path, root: Path, task: str | None) -> Sou
             f'--format {format} is for {_task(kind)} data, {_task(task)} is wanted'
         )
     with os_errors_told(f'reading the data set {path}'):
-        source = module.find(root)
+        source = _find(kind, module, root, masks)
     if source is None:
         raise UserError(f'{path} is not of the format {format}:\n{LAYOUTS}')
     return source
 
 
 def _find_all(
-    path: str | Path, root: Path, task: str | None
+    path: str | Path, root: Path, task: str | None, masks: MaskOptions
 ) -> tuple[dict[str, Source], list[UserError]]:
     """Try every format; return what was recognised for each task, and the errors."""
     found: dict[str, Source] = {}
@@ -130,13 +177,20 @@ def _find_all(
             continue
         try:
             with os_errors_told(f'reading the data set {path}'):
-                source = module.find(root)
+                source = _find(kind, module, root, masks)
         except UserError as error:
             errors.append(error)
             continue
         if source is not None:
             found[kind] = source
     return found, errors
+
+
+def _find(
+    kind: str, module: ModuleType, root: Path, masks: MaskOptions
+) -> Source | None:
+    """Let a format recognise a data set."""
+    return module.find(root, masks) if kind == 'seg' else module.find(root)
 
 
 def _task(task: str) -> str:

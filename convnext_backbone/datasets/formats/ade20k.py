@@ -1,5 +1,6 @@
 """Recognises ADE20K's layout: index masks where 0 is unlabelled, 1 the first class."""
 
+from collections import Counter
 from pathlib import Path
 
 from convnext_backbone.datasets.formats.class_files import (
@@ -12,16 +13,21 @@ from convnext_backbone.datasets.formats.mask_files import mask_source
 from convnext_backbone.datasets.formats.mask_legend import (
     IGNORED_NUMBER,
     Legend,
-    legend_of_numbers,
+    colours_of,
     make_legend,
 )
 from convnext_backbone.datasets.formats.mask_numbers import find_numbers
+from convnext_backbone.datasets.formats.mask_options import NO_OPTIONS, MaskOptions
 from convnext_backbone.datasets.formats.mask_pairs import (
     divide,
     holds_masks,
     pair,
     splits_of,
     unread_images,
+)
+from convnext_backbone.datasets.formats.mask_readings import (
+    legend_of_file,
+    legend_of_numbers,
 )
 from convnext_backbone.datasets.records import Fault, Item, Source
 
@@ -39,7 +45,7 @@ def find_folders(root: Path) -> tuple[Path, Path] | None:
     return (images, masks) if holds_masks(masks / 'training') else None
 
 
-def find(root: Path) -> Source[Path] | None:
+def find(root: Path, options: MaskOptions = NO_OPTIONS) -> Source[Path] | None:
     """Recognise a data set in ADE20K's layout.
 
     Classes are those of a class file, else ADE20K's own where it is ADE20K or has as
@@ -53,7 +59,7 @@ def find(root: Path) -> Source[Path] | None:
         return None
     parts = list(divide(*folders))
     items, faults = pair(parts)
-    legend, more = _legend(root, items)
+    legend, more = _legend(root, items, options.ignore_label)
     return mask_source(
         'ade20k',
         root,
@@ -64,18 +70,23 @@ def find(root: Path) -> Source[Path] | None:
     )
 
 
-def _legend(root: Path, items: list[Item[Path]]) -> tuple[Legend, list[Fault]]:
+def _legend(
+    root: Path, items: list[Item[Path]], ignore_label: int | None
+) -> tuple[Legend, list[Fault]]:
+    masks = [item.annotation for item in items]
     class_file = find_class_file(root)
     if class_file is not None:
         entries = read_class_file(class_file)
-        first = 0 if entries[0].ignored else 1
-        numbers = range(first, first + len(entries))
-        return make_legend(entries, numbers, str(class_file), (0, IGNORED_NUMBER)), []
-    own = (root / OBJECTS).is_file()
-    found = set() if own else find_numbers([i.annotation for i in items], ())
-    if own or max(set(found) - {IGNORED_NUMBER}, default=0) == COUNT:
+        found = find_numbers(masks, colours_of(entries))
+        return legend_of_file(
+            class_file, entries, found, len(masks), first=1, ignore_label=ignore_label
+        )
+    own = (root / OBJECTS).is_file() and ignore_label is None
+    found = Counter() if own else find_numbers(masks, ())
+    highest = max(set(found) - {IGNORED_NUMBER}, default=0)
+    if own or (highest == COUNT and ignore_label in (None, 0)):
         return _ade20k(root, own)
-    return legend_of_numbers(root, found, first=1)
+    return legend_of_numbers(root, found, first=1, ignore_label=ignore_label)
 
 
 def _ade20k(root: Path, own: bool) -> tuple[Legend, list[Fault]]:

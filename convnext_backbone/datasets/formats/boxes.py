@@ -5,6 +5,7 @@ import math
 from convnext_backbone.datasets.records import Fault, Instance, Level
 
 ZERO = 1e-3  # pixels; a narrower box has no area
+LEAST = 1.0  # pixels; training leaves out a narrower box (mmdet's data sets)
 SLACK = 1.0  # pixels that a box may extend beyond its image without a warning
 
 
@@ -34,6 +35,12 @@ def check_box(
         return None, fault('error', 'negative-area', message)
     if min(x2 - x1, y2 - y1) < ZERO:
         return None, fault('warning', 'zero-area', 'has no area: it is left out')
+    if min(x1, y1) >= 0 and max(x2, y2) <= 1:
+        message = (
+            'lies in the first pixel: its numbers seem to be relative to the size of '
+            'the image, from 0 to 1; write pixels'
+        )
+        return None, fault('error', 'relative-box', message)
     if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
         message = (
             f'lies outside its image of {width}x{height} pixels: is it the right '
@@ -45,4 +52,8 @@ def check_box(
         message = f'extends beyond its image of {width}x{height} pixels: it is clipped'
         faults = fault('warning', 'box-outside', message)
     instance.box = (max(x1, 0.0), max(y1, 0.0), min(x2, width), min(y2, height))
+    x1, y1, x2, y2 = instance.box
+    if min(x2 - x1, y2 - y1) < LEAST and not instance.crowd:
+        message = 'is less than a pixel wide or high in its image: it is left out'
+        return None, faults + fault('warning', 'zero-area', message)
     return instance, faults

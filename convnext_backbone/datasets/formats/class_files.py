@@ -23,7 +23,8 @@ NAMES = (
     'labelmap.txt',
     'class_dict.csv',
 )
-IGNORED_NAMES = {'unlabeled', 'unlabelled', 'ignore', 'ignored', 'void', 'unknown'}
+IGNORED_NAMES = {'unlabeled', 'unlabelled', 'ignore', 'ignored', 'void', 'unknown', '-'}
+BACKGROUND_NAMES = {'background', 'bg', 'other', 'others', 'none', 'clutter'}
 CVAT = re.compile(r'(?P<name>.+?):(?P<colour>[^:]*):[^:]*:[^:]*')
 NUMBER = r'[-+]?\d+(?:\.\d+)?'
 COLOURED = re.compile(
@@ -43,15 +44,36 @@ class ClassEntry:
         """Whether the name says that its pixels do not count: no class, that is."""
         return self.name.strip('_ ').lower() in IGNORED_NAMES
 
+    @property
+    def background(self) -> bool:
+        """Whether the name says that its pixels are what no other class covers."""
+        return self.name.strip('_ ').lower() in BACKGROUND_NAMES
+
 
 def find_class_file(root: Path) -> Path | None:
-    """Return the class file in a folder, else one in the folders directly in it."""
+    """Return the class file in a folder, else one in the folders directly in it.
+
+    Raises:
+        UserError: There are two, with other names; or one is faulty.
+    """
     folders = [path for path in list_folder(root) if path.is_dir()]
     for folder in (root, *folders):
-        for name in NAMES:
-            if (folder / name).exists():
-                return folder / name
+        files = [folder / name for name in NAMES if (folder / name).exists()]
+        if files:
+            return files[0] if len(files) == 1 else _one_of(files)
     return None
+
+
+def _one_of(files: list[Path]) -> Path:
+    """Return one of several class files that agree, the one with colours."""
+    entries = {file: read_class_file(file) for file in files}
+    first = files[0]
+    for file in files[1:]:
+        if [e.name for e in entries[file]] != [e.name for e in entries[first]]:
+            raise UserError(
+                f'{first} and {file} name other classes: remove the wrong file'
+            )
+    return next((f for f in files if entries[f][0].colour is not None), first)
 
 
 def read_class_file(path: Path) -> list[ClassEntry]:
@@ -75,7 +97,8 @@ def read_class_file(path: Path) -> list[ClassEntry]:
         if not name:
             raise UserError(f'{where}: there is no name before the colour; write one')
         entry = ClassEntry(name, _colour(colour, where) if colour else None)
-        for what in filter(None, (entry.name, entry.colour)):
+        unique = (None if entry.ignored else entry.name, entry.colour)
+        for what in filter(None, unique):
             if what in lines:
                 kind = 'name' if isinstance(what, str) else 'colour'
                 raise UserError(

@@ -1,13 +1,23 @@
-"""Reads COCO's format: one json for each split."""
+"""Reads COCO's format: one json for each split.
+
+Of ``person_keypoints_*.json`` the boxes and masks are read, where nothing else is.
+"""
 
 import dataclasses
 import json
 import re
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from convnext_backbone.datasets.formats.boxes import check_box
+from convnext_backbone.datasets.formats.coco_boxes import (
+    CORNERS,
+    are_corners,
+    check_against_area,
+    check_against_mask,
+)
+from convnext_backbone.datasets.formats.coco_flags import is_ignored
 from convnext_backbone.datasets.formats.coco_segmentation import check_segmentation
 from convnext_backbone.datasets.formats.coco_tables import (
     annotations_of,
@@ -21,7 +31,8 @@ from convnext_backbone.datasets.records import Fault, Instance, Item, Source
 from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.foundation.files import as_written, list_folder
 
-OTHER = re.compile(r'(captions|person_keypoints|stuff|panoptic|image_info)_')
+OTHER = re.compile(r'(captions|stuff|panoptic|image_info)_')
+KEYPOINTS = 'person_keypoints_'
 KEYS = ('images', 'categories')
 LOOKED_AT = 50  # images that are looked for to find their folder
 SPLIT_FOLDERS = {
@@ -54,11 +65,17 @@ def find(root: Path) -> Source[Entries] | None:
         UserError: A json is broken, two are of one split, or no folder holds the
             images.
     """
-    contents = {file: c for file in _files(root) if (c := _read_json(file, root))}
+    files, others = _files(root)
+    contents = {file: c for file in files if (c := _read_json(file, root))}
     if not contents:
+        _tell_others(others)
         return None
     splits = _splits(contents, root)
-    faults: list[Fault] = []
+    faults: list[Fault] = [
+        Fault('warning', 'keypoints', str(file), 'has keypoints, which are left out')
+        for file in splits
+        if file.name.startswith(KEYPOINTS)
+    ]
     items: list[Item[Entries]] = []
     names: dict[str, tuple[str, ...]] = {}
     for file, split in splits.items():
@@ -121,19 +138,10 @@ def read_item(
                 'unknown-category' if is_id(number) else 'bad-annotation', message, id
             )
             continue
-        bbox = annotation.get('bbox')
-        if not isinstance(bbox, list) or [*map(is_number, bbox)] != [True] * 4:
-            message = f'has the bbox {bbox!r}, expected x, y, width, height'
-            fault('bad-annotation', message, id)
+        instance, wrong = _read_object(annotation, category, item, width, height)
+        faults += wrong
+        if instance is None:
             continue
-        x, y, w, h = bbox
-        segmentation = annotation.get('segmentation') or None
-        wrong = segmentation and check_segmentation(segmentation, width, height)
-        if wrong:
-            fault('bad-segmentation', wrong, id)
-            continue
-        crowd = bool(annotation.get('iscrowd'))
-        instance = Instance(category, (x, y, x + w, y + h), id, segmentation, crowd)
         checked, more = check_box(instance, file, width, height)
         faults += more
         if checked is not None:
@@ -148,21 +156,80 @@ def read_item(
     return instances, faults
 
 
-def _files(root: Path) -> list[Path]:
-    """Return the json files that may be COCO's."""
+def _read_object(
+    annotation: dict, category: str, item: Item[Entries], width: int, height: int
+) -> tuple[Instance | None, list[Fault]]:
+    """Read one annotation; return the object, None if it cannot be used, and faults."""
+    file = item.annotation[0]
+    id = f'annotation {annotation.get("id")}'
+    faults: list[Fault] = []
+
+    def fault(
+        kind: str, message: str, level: Literal['error', 'warning'] = 'error'
+    ) -> list[Fault]:
+        return [Fault(level, kind, file, message, id)]
+
+    bbox = annotation.get('bbox')
+    if not isinstance(bbox, list) or [*map(is_number, bbox)] != [True] * 4:
+        message = f'has the bbox {bbox!r}, expected x, y, width, height'
+        return None, fault('bad-annotation', message)
+    x, y, w, h = bbox
+    segmentation = annotation.get('segmentation') or None
+    wrong = segmentation and check_segmentation(segmentation, width, height)
+    if wrong:
+        return None, fault('bad-segmentation', wrong)
+    try:
+        crowd = is_ignored(annotation)
+    except ValueError as error:
+        return None, fault('bad-annotation', str(error))
+    if segmentation and not crowd:
+        differs = check_against_mask(bbox, segmentation, width, height)
+        if differs is not None and differs[0]:
+            faults = fault('box-notation', differs[1])
+        elif differs is not None:
+            faults = fault('box-and-mask-differ', differs[1], 'warning')
+    elif not segmentation:
+        wrong = check_against_area(bbox, annotation.get('area'))
+        faults = fault('box-notation', wrong) if wrong else []
+    return Instance(category, (x, y, x + w, y + h), id, segmentation, crowd), faults
+
+
+def _files(root: Path) -> tuple[list[Path], list[Path]]:
+    """Return the json files that may be COCO's with objects, and COCO's others."""
     if root.is_file():
-        return [root] if root.suffix.lower() == '.json' else []
+        return ([root] if root.suffix.lower() == '.json' else []), []
     if not root.is_dir():
-        return []
+        return [], []
     places = [root, root / 'annotations']
     places += [p for p in list_folder(root) if p.is_dir() and split_of(p.name)]
-    return [
+    files = [
         file
         for place in places
         if place.is_dir()
         for file in list_folder(place)
-        if file.suffix.lower() == '.json' and not OTHER.match(file.name)
+        if file.suffix.lower() == '.json'
     ]
+    others = [file for file in files if OTHER.match(file.name)]
+    files = [file for file in files if file not in others]
+    objects = {
+        split_of(file.stem) for file in files if not file.name.startswith(KEYPOINTS)
+    }
+    return [
+        file
+        for file in files
+        if not file.name.startswith(KEYPOINTS) or split_of(file.stem) not in objects
+    ], others
+
+
+def _tell_others(others: list[Path]) -> None:
+    """Raise UserError if a folder has only such json of COCO as lack objects."""
+    if not others:
+        return
+    raise UserError(
+        f"{', '.join(file.name for file in others)} in {others[0].parent}: of COCO's "
+        f'files, instances_*.json or person_keypoints_*.json are needed, which have '
+        f'boxes and masks of objects; add them'
+    )
 
 
 def _read_json(file: Path, root: Path) -> dict | None:
@@ -264,6 +331,9 @@ def _items(
             message = f'is for the image_id {image}, which is not in images'
             fault('unknown-image', message, f'annotation {annotation.get("id")}')
         by_image.setdefault(image, []).append(annotation)
+    if are_corners(annotations, images):
+        message = f'has boxes that leave their images as x, y, width, height: {CORNERS}'
+        fault('box-notation', message, '')
     folder, more = _image_folder(file, split, files, root)
     faults += more
     items = [

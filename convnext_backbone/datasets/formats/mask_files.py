@@ -60,13 +60,48 @@ def _names_colours(
     palette: np.ndarray, mask: np.ndarray, colours: Collection[int]
 ) -> bool:
     """Tell whether the colours (N, 3) of all indices in a mask have a meaning."""
-    grey = np.arange(len(palette))[:, None]
-    if len(palette) > 1 and (palette == grey).all():
-        return False  # a scale that says nothing about classes
+    if _is_grey_scale(palette):
+        return False
     used = np.flatnonzero(np.bincount(mask.ravel()))
     if used[-1] >= len(palette):
         return False
     return {pack(colour) for colour in palette[used].tolist()} <= set(colours)
+
+
+def _is_grey_scale(palette: np.ndarray) -> bool:
+    """Tell whether a palette (N, 3) is a scale that says nothing about classes."""
+    return len(palette) > 1 and bool(
+        (palette == np.arange(len(palette))[:, None]).all()
+    )
+
+
+def _palette_fault(path: Path, mask: np.ndarray, legend: Legend) -> Fault | None:
+    """Return the fault of a palette that contradicts the numbers of an index mask.
+
+    Its colours do not all have a meaning, so that the indices are taken; but some have,
+    and another one than their index.
+    """
+    with Image.open(path) as image:
+        if image.mode != 'P':
+            return None
+        palette = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
+    if _is_grey_scale(palette):
+        return None
+    used = np.flatnonzero(np.bincount(mask.ravel(), minlength=len(palette)))
+    colours = {int(i): pack(palette[i].tolist()) for i in used if i < len(palette)}
+    for index, colour in colours.items():
+        label = legend.colours.get(colour)
+        if label is not None and legend.numbers.get(index) != label:
+            names = (
+                f'({c >> 16}, {c >> 8 & 255}, {c & 255})' for c in colours.values()
+            )
+            message = (
+                f'has a palette with the colours {", ".join(names)}: {legend.origin} '
+                f'names some of them only, and not with the number that index {index} '
+                f'is: name all there, or write the mask with the numbers of the classes'
+            )
+            return Fault('error', 'unclear-palette', str(path), message)
+    return None
 
 
 def numbers_of(mask: np.ndarray) -> np.ndarray | None:
@@ -90,6 +125,14 @@ def read_labels(
     mask, faults = open_mask(path, legend.colours)
     if mask is None:
         return None, faults
+    if mask.ndim == 2 and legend.coloured:
+        # Some programs write a mask in which all colours are greys as a grey one.
+        with Image.open(path) as image:
+            mask = np.asarray(image.convert('RGB'))
+    if mask.ndim == 2 and legend.colours:
+        fault = _palette_fault(path, mask, legend)
+        if fault is not None:
+            return None, [fault]
     if mask.ndim == 3 and legend.colours:
         labels, faults = _labels_of_colours(mask, legend, path)
     else:
@@ -183,4 +226,5 @@ def mask_source(
         palette=legend.palette,
         faults=faults,
         splits=tuple(splits),
+        reading=repr((legend.numbers, legend.colours, legend.coloured)),
     )

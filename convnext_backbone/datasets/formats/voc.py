@@ -31,6 +31,7 @@ from convnext_backbone.foundation.errors import UserError
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 FILENAME = re.compile('<filename>([^<]+)</filename>')
+YES, NO = ('1', 'true', 'yes'), ('', '0', 'false', 'no', 'unspecified')
 
 
 def find(root: Path) -> Source[Path | None] | None:
@@ -98,14 +99,31 @@ def read_item(
     for number, node in enumerate(root.iter('object'), start=1):
         id = f'object {number}'
         name = (node.findtext('name') or '').strip()
-        if (node.findtext('difficult') or '').strip() == '1':
-            crowds.add(id)
+        try:
+            if _is_difficult(node):
+                crowds.add(id)
+        except ValueError as error:
+            fault = Fault('error', 'bad-annotation', str(file), str(error), id)
+            faults.append(fault)
+            continue
         read = functools.partial(_read, pascal_voc, node, (width, height))
         objects.append((id, name, read))
     instances, more = read_objects(objects, file, width, height)
     for instance in instances:
         instance.crowd = instance.id in crowds
     return instances, faults + more
+
+
+def _is_difficult(node: Element) -> bool:
+    """Tell whether an object is marked as difficult.
+
+    Raises:
+        ValueError: Neither yes nor no.
+    """
+    text = (node.findtext('difficult') or '').strip().lower()
+    if text not in {*YES, *NO}:
+        raise ValueError(f'has <difficult>{text}, expected 0 or 1')
+    return text in YES
 
 
 def _number(size: Element, tag: str) -> int:
@@ -171,6 +189,10 @@ def _items(
         stem = place.with_suffix('').as_posix()
         stated = place.with_name(_stated_name(file)).with_suffix('').as_posix()
         item = items.get(stated) or items.get(stem)
+        if stated != stem and stem in items:
+            faults.append(_other_name(file, stem, items.get(stated)))
+        if stated != stem and stem in items and stated in items:
+            continue
         if item is None:
             faults.append(missing_image(file, f'{images / stem}.jpg'))
         elif item.annotation is not None:
@@ -179,6 +201,21 @@ def _items(
         else:
             item.annotation = file
     return list(items.values()), faults
+
+
+def _other_name(file: Path, stem: str, stated: Item | None) -> Fault:
+    """Return the fault of an xml that states another image than the one of its name."""
+    if stated is None:
+        message = (
+            f'states <filename>{_stated_name(file)}, which is not there: it is read '
+            f'for the image of its own name, {stem}; correct <filename>'
+        )
+        return Fault('warning', 'other-name', str(file), message)
+    message = (
+        f'states <filename>{_stated_name(file)}, but there is an image of its own name '
+        f'too, {stem}: its boxes may be of either; correct <filename>, or rename it'
+    )
+    return Fault('error', 'other-name', str(file), message)
 
 
 def _stated_name(file: Path) -> str:

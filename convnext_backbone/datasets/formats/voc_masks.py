@@ -11,14 +11,19 @@ from convnext_backbone.datasets.formats.class_files import (
 from convnext_backbone.datasets.formats.layout import folder_named
 from convnext_backbone.datasets.formats.mask_files import mask_source
 from convnext_backbone.datasets.formats.mask_legend import (
+    IGNORED_NUMBER,
     NOT_NUMBERED,
     Legend,
     colours_of,
-    legend_of_file,
     make_legend,
 )
 from convnext_backbone.datasets.formats.mask_numbers import find_numbers
+from convnext_backbone.datasets.formats.mask_options import NO_OPTIONS, MaskOptions
 from convnext_backbone.datasets.formats.mask_pairs import holds_masks, masks_by_stem
+from convnext_backbone.datasets.formats.mask_readings import (
+    legend_of_file,
+    legend_of_numbers,
+)
 from convnext_backbone.datasets.formats.name_lists import left_out, read_lists
 from convnext_backbone.datasets.formats.per_image import images_by_stem
 from convnext_backbone.datasets.records import Fault, Item, Source
@@ -37,7 +42,7 @@ def find_folders(root: Path) -> tuple[Path, Path] | None:
     return images, masks
 
 
-def find(root: Path) -> Source[Path] | None:
+def find(root: Path, options: MaskOptions = NO_OPTIONS) -> Source[Path] | None:
     """Recognise a data set in VOC's layout.
 
     The lists in ImageSets/Segmentation tell which images are annotated, and the splits;
@@ -50,7 +55,7 @@ def find(root: Path) -> Source[Path] | None:
     if folders is None:
         return None
     items, faults = _items(root, *folders)
-    legend, more = _legend(root, items)
+    legend, more = _legend(root, items, options.ignore_label)
     return mask_source('voc-masks', root, items, legend, faults + more)
 
 
@@ -114,19 +119,43 @@ def _by_last_part(names: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _legend(root: Path, items: list[Item[Path]]) -> tuple[Legend, list[Fault]]:
+def _legend(
+    root: Path, items: list[Item[Path]], ignore_label: int | None
+) -> tuple[Legend, list[Fault]]:
+    masks = [item.annotation for item in items]
     class_file = find_class_file(root)
     if class_file is not None:
         entries = read_class_file(class_file)
-        masks = [item.annotation for item in items]
         found = find_numbers(masks, colours_of(entries))
-        return legend_of_file(class_file, entries, found, len(masks))
+        return legend_of_file(
+            class_file, entries, found, len(masks), ignore_label=ignore_label
+        )
 
+    entries = _own_classes()
+    found = find_numbers(masks, colours_of([*entries, BORDER]))
+    labels = set(found) - {IGNORED_NUMBER}
+    binary = IGNORED_NUMBER in found and labels <= {0}
+    if binary or ignore_label is not None or max(labels, default=0) >= len(entries):
+        return legend_of_numbers(root, found, ignore_label=ignore_label)
+    origin = f"VOC's classes (there is no class file in {root})"
+    legend = make_legend(
+        [*entries, BORDER], range(len(entries)), origin, coloured=not found
+    )
+    if not found:  # the masks have VOC's colours
+        return legend, []
+    message = (
+        f'no class file: the masks have numbers up to {max(labels)} and not the '
+        f"colours of VOC, but are taken for VOC's classes: 1 is {entries[1].name}; if "
+        f'they are others, write classes.txt with one name a line'
+    )
+    return legend, [Fault('warning', 'class-names', str(root), message)]
+
+
+def _own_classes() -> list[ClassEntry]:
+    """Return VOC's classes with their colours."""
     from mmseg.utils import get_classes, get_palette  # takes seconds to load
 
-    entries = [
+    return [
         ClassEntry(name, tuple(colour))
         for name, colour in zip(get_classes('voc'), get_palette('voc'), strict=True)
     ]
-    origin = f"VOC's classes (there is no class file in {root})"
-    return make_legend([*entries, BORDER], range(len(entries)), origin), []

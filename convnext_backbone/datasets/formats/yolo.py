@@ -1,6 +1,11 @@
-"""Reads YOLO's format: a text file an image, a line an object, box or polygon."""
+"""Reads YOLO's format: a text file an image, a line an object, box or polygon.
 
+Of a pose data set the boxes are read and the keypoints left out.
+"""
+
+import contextlib
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from os.path import lexists
@@ -25,9 +30,19 @@ from convnext_backbone.datasets.formats.yolo_config import (
     read_config,
     stated_folders,
 )
+from convnext_backbone.datasets.formats.yolo_darknet import read_darknet
+from convnext_backbone.datasets.formats.yolo_lines import (
+    BOX,
+    Line,
+    find_keypoints,
+    keypoint_shape,
+    read_values,
+)
 from convnext_backbone.datasets.records import Fault, Instance, Item, Source
 from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.foundation.files import broken_link
+
+LOOKED_AT = 200  # label files that tell whether polygons are keypoints
 
 
 def find(root: Path) -> Source[Path] | None:
@@ -40,7 +55,11 @@ def find(root: Path) -> Source[Path] | None:
     if not root.is_dir():
         return None
     file, config = read_config(root)
-    stated, faults = stated_folders(file, config)
+    darknet = read_darknet(root) if config is None else None
+    if darknet is not None:
+        file, config, stated, faults = darknet
+    else:
+        stated, faults = stated_folders(file, config)
     folders = stated or list(_folders(root, config))
     if not folders and config is None:
         return None
@@ -52,6 +71,9 @@ def find(root: Path) -> Source[Path] | None:
     if config is None and not any(label_files(part.labels) for part in folders):
         return None
     names = _names(root, file, config)
+    keypoints = _keypoints(file, config)
+    if config is not None:
+        faults += _other_names(root, file, names)
     items: list[Item[Path]] = []
     for part in folders:
         found, more = _items(part, root)
@@ -61,14 +83,62 @@ def find(root: Path) -> Source[Path] | None:
         return None
     faults += _unlabelled(items)
     splits = tuple(dict.fromkeys(part.split for part in folders if part.split))
-    read = functools.partial(read_item, names)
-    return Source('yolo', 'det', root, items, names, read, faults=faults, splits=splits)
+    faults += _pose_faults(file, items, keypoints)
+    read = functools.partial(read_item, names, keypoints)
+    source = Source('yolo', 'det', root, items, names, read)
+    source.faults, source.splits, source.reading = faults, splits, repr(keypoints)
+    return source
+
+
+def _keypoints(file: Path, config: dict | None) -> tuple[int, int] | None:
+    """Return the shape of keypoints that data.yaml states."""
+    try:
+        return keypoint_shape((config or {}).get('kpt_shape'))
+    except UserError as error:
+        raise UserError(f'{file}: {error}') from None
+
+
+def _pose_faults(
+    file: Path, items: list[Item[Path]], keypoints: tuple[int, int] | None
+) -> list[Fault]:
+    """Tell that keypoints are left out, or that polygons must be keypoints."""
+    if keypoints is not None:
+        message = (
+            f'states kpt_shape {list(keypoints)}: the boxes are read, the keypoints '
+            f'are left out'
+        )
+        return [Fault('warning', 'keypoints', str(file), message)]
+    labels = (i.annotation for i in items if i.annotation and i.annotation.is_file())
+    shape = find_keypoints(
+        line
+        for label in itertools.islice(labels, LOOKED_AT)
+        for line in _polygons(label)
+    )
+    if shape is None:
+        return []
+    message = (
+        f'states no kpt_shape, but labels look like boxes with {shape[0]} keypoints of '
+        f'{shape[1]} numbers: if they are, state kpt_shape: {list(shape)} in '
+        f'data.yaml; if they are polygons, add a point to one of them'
+    )
+    return [Fault('error', 'keypoints', str(file), message)]
+
+
+def _polygons(file: Path) -> Iterator[Line]:
+    """Yield the lines of a label file that can be read."""
+    for line in _lines(file):
+        with contextlib.suppress(UserError):
+            yield read_values(line.split()[1:], None)
 
 
 def _items(part: Part, root: Path) -> tuple[list[Item[Path]], list[Fault]]:
     """Return the images of a part with their label files, and what has no image."""
     if part.listed is not None:
-        pairs = [(path, label_file(labels_of(path, root))) for path in part.listed]
+        places = [
+            path.with_suffix('') if part.beside else labels_of(path, root)
+            for path in part.listed
+        ]
+        pairs = zip(part.listed, map(label_file, places), strict=True)
         return [Item(path, file, part.split) for path, file in pairs], []
     found, faults = images_by_stem(part.images)
     files = {
@@ -114,11 +184,22 @@ def _unlabelled(items: list[Item[Path]]) -> list[Fault]:
 
 
 def read_item(
-    names: tuple[str, ...], item: Item[Path], width: int, height: int
+    names: tuple[str, ...],
+    keypoints: tuple[int, int] | None,
+    item: Item[Path],
+    width: int,
+    height: int,
 ) -> tuple[list[Instance], list[Fault]]:
-    """Read an image's lines: ``class x y w h`` or ``class x1 y1 x2 y2 ...``, relative.
+    """Read an image's lines, see :mod:`.yolo_lines`.
 
     An image without a file has no objects.
+
+    Args:
+        names: The classes.
+        keypoints: How many an object has, and the numbers of each; None for none.
+        item: The image and its label file.
+        width: Of the image, in pixels.
+        height: Likewise.
     """
     from supervision.dataset.formats import yolo  # takes a second to load
 
@@ -147,16 +228,30 @@ def read_item(
             )
             faults.append(Fault('error', 'unknown-category', str(file), message, id))
             continue
-        read = functools.partial(_read, yolo, line, (width, height))
+        try:
+            found = read_values(words[1:], keypoints)
+        except UserError as error:
+            fault = Fault('error', 'bad-annotation', str(file), str(error), id)
+            faults.append(fault)
+            continue
+        if found.confidence is not None:
+            message = (
+                f'has {found.confidence:g} after the box, which is taken for the '
+                f'confidence of a prediction and left out'
+            )
+            faults.append(Fault('warning', 'confidence', str(file), message, id))
+        read = functools.partial(_read, yolo, label, found.values, (width, height))
         objects.append((id, names[label], read))
     instances, more = read_objects(objects, file, width, height)
     return instances, faults + more
 
 
-def _read(yolo, line: str, size: tuple[int, int]) -> Detected:
+def _read(
+    yolo, label: int, values: tuple[float, ...], size: tuple[int, int]
+) -> Detected:
+    line = ' '.join(map(str, (label, *values)))
     found = yolo.yolo_annotations_to_detections([line], size, with_masks=False)
-    values = [float(word) for word in line.split()[1:]]
-    if len(values) < 6:
+    if len(values) == BOX:
         return found, None
     return found, [value * size[i % 2] for i, value in enumerate(values)]
 
@@ -179,13 +274,34 @@ def _names(root: Path, file: Path, config: dict | None) -> tuple[str, ...]:
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
         raise UserError(f'{file}: names must be a list, got {names!r}')
-    classes = tuple(map(str, names))
+    unclear = [name for name in names if not isinstance(name, str) or not name.strip()]
+    if unclear:
+        raise UserError(
+            f'{file}: names has {unclear[0]!r}, expected text: name the class'
+        )
+    classes = tuple(names)
     twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice:
         raise UserError(
             f'{file}: names has {twice[0]!r} more than once: give each class its own'
         )
     return classes
+
+
+def _other_names(root: Path, file: Path, names: tuple[str, ...]) -> list[Fault]:
+    """Tell that another file names the classes otherwise than data.yaml does."""
+    try:
+        other, listed = _names_by_line(root)
+    except UserError:  # there is none, or it names nothing
+        return []
+    if listed == list(names):
+        return []
+    message = (
+        f'lists the classes {", ".join(listed)}, and {file.name} has '
+        f'{", ".join(names)}: the numbers in labels are read as in {file.name}; '
+        f'correct or remove one of the files'
+    )
+    return [Fault('warning', 'names-differ', str(other), message)]
 
 
 def _names_by_line(root: Path) -> tuple[Path, list[str]]:

@@ -20,30 +20,66 @@ class Part:
 
     Attributes:
         listed: The images, where a text file lists them; None for all in the folder.
+        beside: Whether the labels of the listed images are beside them.
     """
 
     split: str
     images: Path
     labels: Path
     listed: tuple[Path, ...] | None = None
+    beside: bool = False
 
 
 def read_config(root: Path) -> tuple[Path, dict | None]:
     """Return data.yaml and its content, None if there is none that states names.
 
     Raises:
-        UserError: It is not valid YAML.
+        UserError: It is not valid YAML, contradicts itself, or another file has other
+            names.
     """
+    found: dict[Path, dict] = {}
     for file in list_folder(root):
         if file.suffix not in ('.yaml', '.yml'):
             continue
         try:
-            content = yaml.safe_load(file.read_text(encoding='utf-8-sig'))
+            text = file.read_text(encoding='utf-8-sig')
+            content = yaml.safe_load(text)
+            as_text = yaml.load(text, yaml.BaseLoader)  # no more than str, list, dict
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UserError(f'{file} is not valid YAML: {error}') from error
         if isinstance(content, dict) and 'names' in content:
-            return file, content
-    return root / 'data.yaml', None
+            content['names'] = _names_as_text(content['names'], as_text['names'])
+            found[file] = content
+    if not found:
+        return root / 'data.yaml', None
+    file, content = next(iter(found.items()))
+    for other, rival in found.items():
+        if rival['names'] != content['names']:
+            raise UserError(
+                f'{file} and {other} state other class names: remove the wrong file'
+            )
+    count, stated = len(content['names'] or ()), content.get('nc')
+    if isinstance(stated, int) and stated != count:
+        raise UserError(
+            f'{file}: nc is {stated}, but names has {count} classes: correct one of '
+            f'them'
+        )
+    return file, content
+
+
+def _names_as_text(names: object, as_text: object) -> object:
+    """Return class names as they are written: yes, no, on, 1.10 are text.
+
+    Args:
+        names: What YAML 1.1 makes of them, such as True for yes.
+        as_text: The same with every scalar as text.
+    """
+    if not isinstance(names, dict):
+        return as_text if isinstance(names, list) else names
+    values = list(as_text.values()) if isinstance(as_text, dict) else []
+    if len(values) != len(names):  # << merges another mapping
+        return names
+    return dict(zip(names, values, strict=True))
 
 
 def stated_folders(file: Path, config: dict | None) -> tuple[list[Part], list[Fault]]:

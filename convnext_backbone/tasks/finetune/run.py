@@ -17,6 +17,8 @@ from convnext_backbone.config.names import SCOPE, find_config
 from convnext_backbone.config.parts import is_ours
 from convnext_backbone.datasets import find_source
 from convnext_backbone.datasets.cache import Converted, cache_folder, prepare, read
+from convnext_backbone.datasets.formats.mask_options import MaskOptions
+from convnext_backbone.datasets.records import Source
 from convnext_backbone.foundation.errors import UserError, os_errors_told
 from convnext_backbone.foundation.files import as_written
 from convnext_backbone.foundation.json_files import write_json
@@ -53,13 +55,26 @@ class Options:
     iters: int | None = None
     classes: tuple[str, ...] | None = None
     format: str | None = None
+    ignore_label: int | None = None
+    images: str | None = None
+    masks: str | None = None
+
+    def source(self, task: str) -> Source:
+        """Recognise the data set, for a task.
+
+        Raises:
+            UserError: There is none, or the options do not fit it.
+        """
+        masks = MaskOptions(self.ignore_label, self.images, self.masks)
+        return find_source(self.path, format=self.format, task=task, masks=masks)
 
     def command(self, work_dir: Path) -> str:
         """Return the command line that means these options."""
         words = ['convnext-backbone', 'finetune', self.path, '--base', self.base]
-        for name in ('init', 'epochs', 'iters', 'format'):
+        named = ('init', 'epochs', 'iters', 'format', 'ignore_label', 'images', 'masks')
+        for name in named:
             if getattr(self, name) is not None:
-                words += [f'--{name}', str(getattr(self, name))]
+                words += [f'--{name.replace("_", "-")}', str(getattr(self, name))]
         if self.from_scratch:
             words.append('--from-scratch')
         if self.classes:
@@ -164,7 +179,7 @@ def make_plan(
     if weights and not dry_run:
         fetch_initial_weights([weights], 'finetune')
     stated = what_is_stated(weights, base, fetched=not dry_run)
-    source = find_source(options.path, format=options.format, task=task)
+    source = options.source(task)
     if dry_run:
         _, numbers = read(source, options.classes, SEED)
         data = Converted(Path('CACHE'), source.folder, numbers, news=True)
@@ -310,7 +325,7 @@ def check_same(options: Options, work_dir: Path) -> None:
                 f'{value!r}: give another --work-dir, or remove it'
             )
     task = TASKS[read_base(options.base).default_scope]
-    source = find_source(options.path, format=options.format, task=task)
+    source = options.source(task)
     now = cache_folder(source, options.classes, SEED)
     if now.name != data.name:
         raise UserError(
