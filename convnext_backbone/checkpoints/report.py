@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from convnext_backbone.checkpoints.stated.values import Stated
@@ -75,6 +75,9 @@ class LoadReport:
     def full_text(self) -> str:
         """List every weight under what became of it, one a line."""
         lines = [str(self)]
+        for name, value in asdict(self.stated).items():
+            if value not in (None, ''):
+                lines.append(f'stated {name}: {value}')
         for title in ('loaded', 'new', 'skipped', 'unexpected', 'adapted'):
             names = getattr(self, title)
             lines.append(f'{title} ({len(names)}):')

@@ -393,6 +393,9 @@ def test_the_image_processor_of_transformers_is_read(tmp_path, options, mean, st
     stated = checkpoints.load(ConvNeXt(ARCH), tmp_path).stated
     assert (stated.mean, stated.std) == (mean, std)
     assert stated.origin == 'config.json and preprocessor_config.json'
+    text = checkpoints.load(ConvNeXt(ARCH), tmp_path).full_text()
+    assert f'stated mean: {stated.mean}' in text
+    assert 'stated act: gelu' in text
 
 
 @pytest.mark.parametrize('name', ['open_clip_pytorch_model.bin', 'model.safetensors'])

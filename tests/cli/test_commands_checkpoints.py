@@ -411,7 +411,7 @@ def test_the_best_checkpoint_has_no_state_to_resume_from(
         ('train_cfg.max_iter=2', "unexpected keyword argument 'max_iter'"),
         (
             'model.backbone.init_cfg.type=convnext_backbone.Checkpoint',
-            'takes source=... and sha256=..., got source=None, layer=',
+            'takes source=..., sha256=... and adapt=..., got source=None, layer=',
         ),
     ],
 )
