@@ -24,7 +24,9 @@ def test_plain_mmengine_finds_the_backbone_by_itself():
     assert out.endswith('convnext_backbone.backbone.convnext (40, 80, 160, 320)\n')
 
 
-@pytest.mark.parametrize('scope', ['mmdet', 'mmseg'])
+@pytest.mark.parametrize(
+    'scope', [pytest.param('mmdet', marks=pytest.mark.slow), 'mmseg']
+)
 def test_other_toolboxes_find_it_without_custom_imports(scope):
     out = run(f"""
         import convnext_backbone  # serves the ops that {scope} needs to be imported
