@@ -44,7 +44,10 @@ METRICS = Registry(
     'metric',
     parent=ROOT_METRICS,
     scope='convnext_backbone',
-    locations=['convnext_backbone.results.predictions'],
+    locations=[
+        'convnext_backbone.results.label_maps',
+        'convnext_backbone.results.predictions',
+    ],
 )
 WEIGHT_INITIALIZERS = Registry(
     'weight initializer',

@@ -40,7 +40,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     sizes.add_argument(
         '--dynamic',
         action='store_true',
-        help='take any batch size, and any multiples of 32 as height and width',
+        help='take any batch size, height and width',
     )
     sizes.add_argument(
         '--shape',

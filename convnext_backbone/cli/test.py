@@ -22,9 +22,10 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     add_checkpoint_argument(parser)
     parser.add_argument(
         '--out',
-        metavar='FILE',
-        help='write the predictions, as .json (as the command infer) or .pkl (as '
-        'the analysis tools of mmdet and mmseg read)',
+        metavar='PATH',
+        help='write the predictions: a .json file as the command infer does, a .pkl '
+        "file as mmdet's analysis tools read, or for a segmentor a folder of label "
+        "maps as mmseg's read",
     )
     parser.add_argument(
         '--tta',

@@ -116,6 +116,8 @@ def export(cfg: Config, checkpoint: checkpoints.Source, options: ExportOptions) 
     logger = MMLogger.get_instance('export', logger_name='mmengine')
     reference = _read_reference(cfg, checkpoint, options)
     logger.info(f'Exporting to {kind}')
+    if options.dynamic:
+        _warn_of_padding(cfg, reference.model)
     with _working_folder(out) as folder:
         float_file = (folder / 'float').with_suffix(out.suffix)
         differences = {'fp32': _convert(reference, options, float_file)}
@@ -195,6 +197,22 @@ def _read_reference(
     batches = [load(path, size) for path in paths]
     outputs = describe_outputs(model, batches[0])
     return _Reference(model, load, first, batches, size, origin, outputs)
+
+
+def _warn_of_padding(cfg: Config, model: ImageModel) -> None:
+    """Say that PyTorch pads images to other sizes than a dynamic file does."""
+    if model.pads_to == convert.STRIDE or pictures.window(cfg):
+        return
+    key = (
+        f'test_cfg=dict(size_divisor={convert.STRIDE})'
+        if model.task == 'segmentor'
+        else f'pad_size_divisor={convert.STRIDE}'
+    )
+    MMLogger.get_current_instance().warning(
+        f'The file pads images to multiples of {convert.STRIDE}, and this config in '
+        f'PyTorch to multiples of {model.pads_to}: for other sizes their outputs '
+        f'differ. With model.data_preprocessor.{key} PyTorch gives those of the file'
+    )
 
 
 @contextmanager

@@ -31,6 +31,7 @@ class ImageModel(nn.Module):
         task: 'segmentor' or 'detector'.
         channels: 'BGR', or the number of channels if it is not 3.
         pad_value: What the preprocessor pads with, after normalisation.
+        pads_to: What the preprocessor pads sides to multiples of at test, 1 for none.
         fill: (C, 1, 1), the raw value that equals it.
     """
 
@@ -50,6 +51,12 @@ class ImageModel(nn.Module):
         std = preprocessor.std.cpu() if normalised else torch.ones(count, 1, 1)
         self.pad_value = float(
             getattr(preprocessor, 'pad_val', getattr(preprocessor, 'pad_value', 0))
+        )
+        test_cfg = getattr(preprocessor, 'test_cfg', None) or {}
+        self.pads_to = (
+            getattr(preprocessor, 'pad_size_divisor', None)
+            or test_cfg.get('size_divisor')
+            or 1
         )
         if self.swaps:  # in the order of the input; the model normalises after the swap
             mean, std = mean.flip(0), std.flip(0)

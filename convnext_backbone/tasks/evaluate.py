@@ -7,7 +7,7 @@ from mmengine.dist import is_main_process
 
 from convnext_backbone import checkpoints
 from convnext_backbone.foundation.errors import UserError, os_errors_told
-from convnext_backbone.foundation.files import check_writable, make_folder
+from convnext_backbone.foundation.files import check_writable, list_folder, make_folder
 from convnext_backbone.foundation.json_files import write_json
 from convnext_backbone.openmmlab.runner import TestRunner, is_coco_metric
 from convnext_backbone.tasks.mask_labels import mask_label_warnings
@@ -27,7 +27,8 @@ def test(
     Args:
         cfg: What :func:`~convnext_backbone.config.loading.load_run_config` returned.
         checkpoint: The trained model.
-        out: File for the predictions, ``.json`` or ``.pkl``.
+        out: Where predictions go: a ``.json`` or ``.pkl`` file, or for a segmentor an
+            empty or new folder of label maps, see :func:`dump_config`.
         show_dir: Folder for pictures of ground truth beside prediction.
         tta: Merge the predictions on several scales and their mirror images.
 
@@ -36,7 +37,7 @@ def test(
         the warnings of what may make them wrong.
 
     Raises:
-        UserError: ``out`` has another suffix, the checkpoint does not fit, an image
+        UserError: ``out`` is none of these, the checkpoint does not fit, an image
             or annotation file cannot be read, or ``out`` or ``show_dir`` cannot be
             written.
     """
@@ -53,7 +54,7 @@ def test(
             metric['classwise'] = True
     if out is not None:
         evaluators.append(dump_config(out, cfg.get('default_scope')))
-        check_writable(out)
+        _check_out(out)
     cfg.test_evaluator = evaluators
     if show_dir is not None:
         make_folder(show_dir)
@@ -79,8 +80,13 @@ def test(
 def dump_config(out: str, scope: str | None) -> dict:
     """Return the config of the metric that writes predictions to ``out``.
 
+    A ``.json`` file is that of the command ``infer``. A ``.pkl`` file holds the results
+    of mmengine, one dict for each image; mmdet's analysis tools read it, and those of
+    mmseg read a folder of label maps instead.
+
     Raises:
-        UserError: The suffix is neither .json nor .pkl.
+        UserError: ``out`` has another suffix, or it is a folder and the model is no
+            segmentor.
     """
     suffix = Path(out).suffix
     if suffix == '.json':
@@ -88,4 +94,25 @@ def dump_config(out: str, scope: str | None) -> dict:
     if suffix == '.pkl':
         name = 'DumpDetResults' if scope == 'mmdet' else 'DumpResults'
         return dict(type=name, out_file_path=out)
-    raise UserError(f'--out {out}: expected a file that ends in .json or .pkl')
+    if scope == 'mmseg' and _is_folder(out):
+        return dict(type='convnext_backbone.DumpLabelMaps', folder=out)
+    folder = ', or a folder (a name without suffix)' if scope == 'mmseg' else ''
+    raise UserError(f'--out {out}: expected a file that ends in .json or .pkl{folder}')
+
+
+def _is_folder(out: str) -> bool:
+    """Tell whether a path means a folder: it is one, or has no suffix."""
+    return Path(out).is_dir() or out.endswith('/') or not Path(out).suffix
+
+
+def _check_out(out: str) -> None:
+    """Raise UserError unless predictions can be written to a file or a folder.
+
+    A folder must be empty: mmseg's tools take every file in it for a label map.
+    """
+    if Path(out).suffix in ('.json', '.pkl'):
+        check_writable(out)
+        return
+    make_folder(out)
+    if list_folder(Path(out)):
+        raise UserError(f'--out {out} holds other files: give an empty or a new folder')

@@ -1,16 +1,23 @@
 """The tools from end to end, on small data, as a user runs them."""
 
 import json
+import runpy
+from importlib import import_module
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.fileio import load
 from mmengine.registry import DefaultScope
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS as SEG_DATASETS
 from pycocotools import mask as rle
 from support.commands import DET, QUICK, SEG, SMALL, tool
 from support.paths import ROOT
+
+from convnext_backbone.config.loading import load_config
 
 
 @pytest.fixture(scope='module')
@@ -75,14 +82,47 @@ def test_test_reports_metrics_predictions_and_pictures(
         assert picture.std() > 5
 
 
-def test_test_writes_pickles_for_the_analysis_tools(trained, demo, in_root, tmp_path):
-    from mmengine.fileio import load
-
-    argv = ['--data-root', demo, '--work-dir', tmp_path, '--out', tmp_path / 'o.pkl']
-    assert tool('test', DET, trained[DET], *argv, '--cfg-options', *SMALL) == 0
-    results = load(tmp_path / 'o.pkl')
-    assert len(results) == 3
-    assert 'pred_instances' in results[0]
+@pytest.mark.parametrize(('config', 'out'), [(DET, 'o.pkl'), (SEG, 'maps')])
+def test_analysis_tools_read_what_test_writes(
+    trained, demo, in_root, tmp_path, config, out, monkeypatch
+):
+    """The confusion matrices of mmdet and mmseg, as their own tools count them."""
+    argv = ['--data-root', demo, '--work-dir', tmp_path, '--out', tmp_path / out]
+    assert tool('test', config, trained[config], *argv, '--cfg-options', *SMALL) == 0
+    cfg = load_config(config, ('test',), data_root=str(demo))
+    if config == SEG:  # mmseg's tool looks for the names in the class of the data set
+        meta = cfg.test_dataloader.dataset.metainfo
+        kind = type('OfDemo', (BaseSegDataset,), {'METAINFO': meta})
+        monkeypatch.setitem(SEG_DATASETS.module_dict, 'OfDemo', kind)
+        cfg.test_dataloader.dataset.type = 'OfDemo'
+    cfg.dump(tmp_path / 'config.py')
+    package = import_module('mmdet' if config == DET else 'mmseg')
+    script = '.mim/tools/analysis_tools/confusion_matrix.py'
+    theirs = runpy.run_path(str(Path(package.__file__).parent / script))
+    matrices = []
+    monkeypatch.setitem(
+        theirs['main'].__globals__,
+        'plot_confusion_matrix',
+        lambda matrix, *args, **kwargs: matrices.append(matrix),
+    )
+    paths = [tmp_path / name for name in ('config.py', out, 'drawn')]
+    options = ['--score-thr', '0'] if config == DET else []
+    monkeypatch.setattr('sys.argv', [script, *map(str, paths), *options])
+    theirs['main']()
+    (matrix,) = matrices
+    if config == DET:
+        predictions = load(tmp_path / out)
+        assert len(predictions) == 3
+        boxes = sum(len(p['pred_instances']['labels']) for p in predictions)
+        assert 0 < boxes <= matrix[:, :-1].sum()
+        return
+    hits = np.diag(matrix)
+    unions = matrix.sum(0) + matrix.sum(1) - hits
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())['metrics']
+    assert 100 * np.mean(hits[unions > 0] / unions[unions > 0]) == pytest.approx(
+        metrics['mIoU'], abs=0.01
+    )
+    assert 100 * hits.sum() / matrix.sum() == pytest.approx(metrics['aAcc'], abs=0.01)
 
 
 @pytest.mark.parametrize('config', [DET, SEG])
