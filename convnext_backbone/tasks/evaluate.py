@@ -46,16 +46,9 @@ def test(
     cfg.load_from, cfg.resume = None, False
     if tta:
         add_tta(cfg)
-    evaluators = cfg.test_evaluator
-    evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
-    evaluators = [dict(metric) for metric in evaluators]
-    for metric in evaluators:
-        if is_coco_metric(metric):
-            metric['classwise'] = True
+    cfg.test_evaluator = _metrics(cfg, out)
     if out is not None:
-        evaluators.append(dump_config(out, cfg.get('default_scope')))
         _check_out(out)
-    cfg.test_evaluator = evaluators
     if show_dir is not None:
         make_folder(show_dir)
         hook = dict(type='convnext_backbone.ShowResultsHook', out_dir=show_dir)
@@ -74,6 +67,18 @@ def test(
         warnings += runner.evaluation_warnings
         write_json(path, {**content, 'metrics': metrics, 'warnings': warnings})
         runner.logger.info(f'Metrics written to {path}')
+    return metrics
+
+
+def _metrics(cfg: Config, out: str | None) -> list[dict]:
+    """Return a config's test metrics, COCO's by class too, and the one that dumps."""
+    given = cfg.test_evaluator
+    metrics = [dict(m) for m in (given if isinstance(given, list) else [given])]
+    for metric in metrics:
+        if is_coco_metric(metric):
+            metric['classwise'] = True
+    if out is not None:
+        metrics.append(dump_config(out, cfg.get('default_scope')))
     return metrics
 
 

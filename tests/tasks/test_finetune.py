@@ -114,6 +114,26 @@ def test_the_config_is_the_users_to_edit(trained):
 
 
 @pytest.mark.slow
+def test_accumulated_batches_count_for_the_learning_rate(demo, tmp_path, own_cache):
+    base = tmp_path / 'base.py'
+    base.write_text(
+        "_base_ = 'convnext_backbone::seg/upernet_convnext_atto_demo.py'\n"
+        'train_dataloader = dict(batch_size=2)\n'
+        'optim_wrapper = dict(accumulative_counts=4, optimizer=dict(lr=0.01))\n'
+        'auto_scale_lr = dict(base_batch_size=8)\n'
+        'param_scheduler = [dict(type="ConstantLR", factor=1.0, by_epoch=False)]\n'
+    )
+    work_dir = tmp_path / 'work'
+    argv = [demo, '--base', base, *SCRATCH, '--iters', 2, '--work-dir', work_dir]
+    assert tool('finetune', *argv) == 0
+    state = torch.load(work_dir / 'iter_2.pth', weights_only=False)
+    for group in state['optimizer']['param_groups']:
+        assert group['lr'] == pytest.approx(0.01)
+    (log,) = work_dir.glob('2*/*.log')
+    assert 'masks of the' not in log.read_text()  # nothing is said against ours
+
+
+@pytest.mark.slow
 def test_another_command_does_not_touch_a_work_dir(trained, capsys):
     command, work_dir = trained
     before = tree(work_dir)
