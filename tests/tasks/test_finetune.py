@@ -354,3 +354,14 @@ def test_two_processes(demo, tmp_path):
     done = subprocess.run(run, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert 'iter_2.pth' in checkpoints(work_dir)
+
+
+def test_the_work_dir_is_named_as_the_data_is_written(tmp_path):
+    (tmp_path / 'pool').mkdir()
+    (tmp_path / 'pool' / '7f3a').touch()
+    (tmp_path / 'mine.json').symlink_to('pool/7f3a')
+    (tmp_path / 'current').symlink_to('pool')
+    for name in ('mine.json', 'current'):
+        options = running.Options(str(tmp_path / name), 'det/base.py')
+        expected = f'work_dirs/{Path(name).stem}_base'
+        assert running.default_work_dir(options) == expected
