@@ -3,6 +3,7 @@
 ========================  ===================================================
 ``coco.py``               detection, one json for each split
 ``coco_tables.py``        what the tables of such a json must be
+``coco_objects.py``       one of its annotations
 ``coco_segmentation.py``  what its polygons and RLEs must be
 ``coco_flags.py``         what takes an object out of training
 ``coco_boxes.py``         its boxes against what else states the place
