@@ -78,6 +78,7 @@ def check_arguments(
     drop_path_rate: float,
     layer_scale_init_value: float,
     kernel_size: int,
+    norm_eps: float,
 ) -> None:
     """Raise UserError for a scalar argument that is out of range."""
     if not _is_int(in_channels) or in_channels < 1:
@@ -99,6 +100,11 @@ def check_arguments(
             f'kernel_size={kernel_size!r}: expected a positive odd integer, so that '
             f'the map keeps its size; the published models use 7'
         )
+    if not _is_number(norm_eps) or norm_eps <= 0:
+        raise UserError(
+            f'norm_eps={norm_eps!r}: expected a positive number; the published models '
+            f'use 1e-6, a few of timm 1e-5'
+        )
 
 
 def check_frozen_stages(frozen_stages: int, num_stages: int) -> None:
@@ -107,6 +113,15 @@ def check_frozen_stages(frozen_stages: int, num_stages: int) -> None:
         raise UserError(
             f'frozen_stages={frozen_stages!r}: expected an integer from -1 (none '
             f'frozen) to {num_stages}, the number of stages of this arch'
+        )
+
+
+def check_act(act: object, known: Collection[str]) -> None:
+    """Raise UserError unless ``act`` is one of the ``known`` activations."""
+    if not isinstance(act, str) or act not in known:
+        raise UserError(
+            f'act={act!r}: expected one of {", ".join(known)}; the published models '
+            f'use gelu'
         )
 
 

@@ -13,13 +13,14 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from convnext_backbone.backbone.archs import (
+    check_act,
     check_arguments,
     check_frozen_stages,
     check_with_cp,
     parse_arch,
     parse_out_indices,
 )
-from convnext_backbone.backbone.block import KEPT, NORM_EPS, Block
+from convnext_backbone.backbone.block import ACTIVATIONS, KEPT, NORM_EPS, Block
 from convnext_backbone.backbone.init_cfg import CHECKPOINT_INIT, init_configs
 from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.registry import MODELS
@@ -30,8 +31,8 @@ STEM_STRIDE = 4
 class LayerNorm2d(nn.LayerNorm):
     """LayerNorm over the channels of an (N, C, H, W) map, at every position."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=NORM_EPS)
+    def __init__(self, channels: int, eps: float = NORM_EPS) -> None:
+        super().__init__(channels, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x`` of shape (N, C, H, W); the shape stays."""
@@ -56,11 +57,15 @@ class ConvNeXt(BaseModule):
             segmentation recipes (1e-6 in ImageNet training); 0 leaves it out.
         use_grn: V2: GRN in every block, and no layer scale.
         kernel_size: Side of the depthwise kernels, odd.
+        act: Activation of the blocks: 'gelu', 'gelu_tanh', 'silu', 'relu' or
+            'quick_gelu', as torch and timm name them. Like ``norm_eps`` it is not in
+            the weights: pretrained ones compute something else with another.
+        norm_eps: What every LayerNorm adds to the variance.
         frozen_stages: As in mmdet's ResNet: -1 freezes nothing, 0 the stem, k the
             stem and the first k stages with their downsampling and their ``norm{i}``.
         with_cp: What the blocks recompute in backward, to the same gradients: False
-            nothing; 'selective' LayerNorm and GELU; 'hidden' the first linear too;
-            True all but their inputs. They keep 11, 6, 2 and 1 times the size of a
+            nothing; 'selective' LayerNorm and activation; 'hidden' the first linear
+            too; True all but their inputs. They keep 11, 6, 2 and 1 times the size of a
             block's input. 'selective' is 'hidden' in the first stage, whose
             activations are the most and the cheapest to recompute.
         init_cfg: mmengine's initialisation config. Without one the published
@@ -72,6 +77,8 @@ class ConvNeXt(BaseModule):
         depths: Blocks of each stage of the arch.
         channels: Width of each stage of the arch.
         out_channels: Width of each emitted map.
+        load_report: What the last checkpoint gave, a
+            :class:`~convnext_backbone.checkpoints.LoadReport`; None for random weights.
 
     Raises:
         UserError: An argument is out of range; the message states the fix.
@@ -86,6 +93,8 @@ class ConvNeXt(BaseModule):
         layer_scale_init_value: float = 1.0,
         use_grn: bool = False,
         kernel_size: int = 7,
+        act: str = 'gelu',
+        norm_eps: float = NORM_EPS,
         frozen_stages: int = -1,
         with_cp: bool | str = 'selective',
         init_cfg: dict | list | None = None,
@@ -94,43 +103,41 @@ class ConvNeXt(BaseModule):
         self.depths, self.channels = parse_arch(arch)
         self.out_indices = parse_out_indices(out_indices, len(self.depths))
         check_arguments(
-            in_channels, drop_path_rate, layer_scale_init_value, kernel_size
+            *(in_channels, drop_path_rate, layer_scale_init_value),
+            *(kernel_size, norm_eps),
         )
+        check_act(act, ACTIVATIONS)
         check_frozen_stages(frozen_stages, len(self.depths))
         check_with_cp(with_cp, KEPT)
+        self.act, self.norm_eps = act, norm_eps
         self.frozen_stages = frozen_stages
         self.out_channels = tuple(self.channels[i] for i in self.out_indices)
+        self.load_report: object | None = None
 
         last = max(1, sum(self.depths) - 1)
         block_rates = (drop_path_rate * i / last for i in range(last + 1))
         self.downsample_layers = nn.ModuleList()
         self.stages = nn.ModuleList()
         for i in range(self.out_indices[-1] + 1):
-            width = self.channels[i]
             level = 'hidden' if with_cp == 'selective' and i == 0 else with_cp
-            if i == 0:
-                down = [
-                    nn.Conv2d(in_channels, width, STEM_STRIDE, stride=STEM_STRIDE),
-                    LayerNorm2d(width),
-                ]
-            else:
-                previous = self.channels[i - 1]
-                down = [LayerNorm2d(previous), nn.Conv2d(previous, width, 2, stride=2)]
             blocks = [
                 Block(
-                    width,
+                    self.channels[i],
                     kernel_size=kernel_size,
                     drop_path_rate=next(block_rates),
                     layer_scale_init_value=0 if use_grn else layer_scale_init_value,
                     use_grn=use_grn,
                     with_cp=level,
+                    act=act,
+                    norm_eps=norm_eps,
                 )
                 for _ in range(self.depths[i])
             ]
-            self.downsample_layers.append(nn.Sequential(*down))
+            inputs, outputs = (in_channels, *self.channels)[i : i + 2]
+            self.downsample_layers.append(_downsampling(i, inputs, outputs, norm_eps))
             self.stages.append(nn.Sequential(*blocks))
         for i in self.out_indices:
-            self.add_module(f'norm{i}', LayerNorm2d(self.channels[i]))
+            self.add_module(f'norm{i}', LayerNorm2d(self.channels[i], norm_eps))
 
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -198,3 +205,12 @@ class ConvNeXt(BaseModule):
         for module in frozen:
             module.eval()
             module.requires_grad_(False)
+
+
+def _downsampling(stage: int, inputs: int, outputs: int, eps: float) -> nn.Sequential:
+    """Make the stem, or what halves the map before a later stage."""
+    if stage == 0:
+        conv = nn.Conv2d(inputs, outputs, STEM_STRIDE, stride=STEM_STRIDE)
+        return nn.Sequential(conv, LayerNorm2d(outputs, eps))
+    conv = nn.Conv2d(inputs, outputs, 2, stride=2)
+    return nn.Sequential(LayerNorm2d(inputs, eps), conv)

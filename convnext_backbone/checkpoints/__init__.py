@@ -8,6 +8,7 @@
 ``unwrapping.py``  what the file holds -> the state dict in it
 ``checkpoint.py``  all that was read: :class:`Checkpoint`
 ``families.py``    a state dict -> whose it is; ``keymaps.py`` has the tables
+``stated/``        activation, eps, mean and std that the source states
 ``matching.py``    its weights -> those of a model; ``adapt.py`` fits shapes
 ``loading.py``     all of it: :func:`load`, and the ``init_cfg`` of configs
 ``converting.py``  a checkpoint -> a file of another family
@@ -21,6 +22,7 @@ from convnext_backbone.checkpoints.reference import CheckpointRef, Source
 from convnext_backbone.checkpoints.report import LoadReport
 from convnext_backbone.checkpoints.safe_reading.reading import trust
 from convnext_backbone.checkpoints.sources import fetch, last_checkpoint, pick_file
+from convnext_backbone.checkpoints.stated import Stated, stated_by, stated_by_name
 
 __all__ = [
     'Checkpoint',
@@ -28,6 +30,7 @@ __all__ = [
     'CheckpointRef',
     'LoadReport',
     'Source',
+    'Stated',
     'UnsafeCheckpointError',
     'apply',
     'fetch',
@@ -35,5 +38,7 @@ __all__ = [
     'load',
     'pick_file',
     'read_checkpoint',
+    'stated_by',
+    'stated_by_name',
     'trust',
 ]

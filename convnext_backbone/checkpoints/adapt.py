@@ -1,18 +1,26 @@
 """Fits single weights to a model that differs from the one they were trained in."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
+
+from convnext_backbone.checkpoints.reference import CheckpointRef
+from convnext_backbone.foundation.errors import UserError
 
 STEM = 'downsample_layers.0.0.weight'
 
 
-def adapt(name: str, weight: Tensor, shape: torch.Size) -> tuple[Tensor, str] | None:
+def adapt(
+    name: str, weight: Tensor, shape: torch.Size, *, cut_kernels: bool = False
+) -> tuple[Tensor, str] | None:
     """Fit a backbone's weight to another input or kernel size.
 
     Args:
         name: The weight's name in the backbone.
         weight: The weight in the checkpoint.
         shape: The shape that the model has.
+        cut_kernels: Whether a larger kernel may be cut, which changes the function.
 
     Returns:
         The weight in ``shape`` and what was done to it, or None where nothing that
@@ -24,10 +32,44 @@ def adapt(name: str, weight: Tensor, shape: torch.Size) -> tuple[Tensor, str] | 
         note = f'stem from {weight.shape[1]} to {shape[1]} input channels'
         return adapt_channels(weight, shape[1]), note
     square = weight.shape[2] == weight.shape[3] and weight.shape[1] == shape[1]
-    if '.dwconv.' in name and square and (weight.shape[2] - shape[2]) % 2 == 0:
-        note = f'depthwise kernels from {weight.shape[2]} to {shape[2]} pixels'
-        return adapt_kernel(weight, shape[2]), note
+    given, wanted = weight.shape[2], shape[2]
+    if '.dwconv.' in name and square and (given - wanted) % 2 == 0:
+        if given > wanted and not cut_kernels:
+            return None
+        how = 'cut' if given > wanted else 'grown with zeros'
+        note = f'depthwise kernels {how} from {given} to {wanted} pixels'
+        return adapt_kernel(weight, wanted), note
     return None
+
+
+def check_kernels(
+    given: Mapping[str, Tensor], own: Mapping[str, Tensor], reference: CheckpointRef
+) -> None:
+    """See that no depthwise kernels of a backbone would have to be cut.
+
+    Args:
+        given: The checkpoint's weights.
+        own: The model's.
+        reference: Where the checkpoint came from.
+
+    Raises:
+        UserError: Some would; they could be cut if that is wanted.
+    """
+    for key, weight in given.items():
+        if not key.endswith('.dwconv.weight') or key not in own:
+            continue
+        shape = own[key].shape
+        if weight.shape == shape or adapt(key, weight, shape):
+            continue
+        if adapt(key, weight, shape, cut_kernels=True):
+            sides = [w.shape[-1] for k, w in given.items() if '.dwconv.w' in k]
+            raise UserError(
+                f'checkpoint {reference} has depthwise kernels of {weight.shape[-1]} '
+                f'pixels, the model of {shape[-1]} ({key}): cut, they would compute '
+                f'something else; set kernel_size={max(sides)} in the backbone, or ask '
+                f"for the cut with adapt='kernel' in the init_cfg or in "
+                f'checkpoints.load'
+            )
 
 
 def adapt_channels(weight: Tensor, channels: int) -> Tensor:

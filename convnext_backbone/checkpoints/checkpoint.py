@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from convnext_backbone.checkpoints import sources
@@ -49,6 +50,16 @@ class Checkpoint:
         """The ``meta`` that mmengine and mmcv store beside the weights."""
         meta = self.content.get('meta')
         return dict(meta) if isinstance(meta, Mapping) else {}
+
+    def mark(self, name: str) -> str | None:
+        """Return a note that :func:`~.converting.convert` left in the file."""
+        if isinstance(self.content.get(name), str):
+            return self.content[name]
+        try:
+            with safe_open(self.path, 'pt') as file:
+                return (file.metadata() or {}).get(name)
+        except (OSError, SafetensorError):  # not of this format
+            return None
 
 
 def read_checkpoint(source: Source, sha256: str | None = None) -> Checkpoint:

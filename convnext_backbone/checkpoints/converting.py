@@ -5,15 +5,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from mmengine.logging import MMLogger
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from convnext_backbone.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from convnext_backbone.backbone.block import NORM_EPS
+from convnext_backbone.checkpoints.checkpoint import read_checkpoint
 from convnext_backbone.checkpoints.families import STAGE_NORM, Weights, parse
 from convnext_backbone.checkpoints.keymaps import from_ours, to_their_shape
 from convnext_backbone.checkpoints.reference import CheckpointRef, Source
 from convnext_backbone.checkpoints.safe_reading.reading import read_file
+from convnext_backbone.checkpoints.stated import Stated, find_stated
+from convnext_backbone.checkpoints.stated.finding import MARK
 from convnext_backbone.checkpoints.unwrapping import unwrap
 from convnext_backbone.foundation.errors import UserError, os_errors_told
 
@@ -58,9 +62,13 @@ def convert(
         raise UserError(f'{target} exists: give another name, or --force to replace it')
     checkpoint = read_checkpoint(source)
     weights = parse(checkpoint.state, checkpoint.reference)
-    conv_mlp = _conv_mlp_of(weights) or _read_mark(checkpoint)
+    conv_mlp = _conv_mlp_of(weights) or checkpoint.mark(CONV_MLP_MARK)
     converted, left_out = rename(weights, to, conv_mlp == to)
+    stated = find_stated(checkpoint, weights.family)
     marks = {CONV_MLP_MARK: conv_mlp} if conv_mlp else {}
+    if stated != Stated():
+        marks[MARK] = stated.to_json()
+    _say_what_is_lost(weights, stated, target, to)
     if target.suffix == '.safetensors':
         own = {key: value.contiguous().clone() for key, value in converted.items()}
         _write(target, converted, lambda path: _save_safetensors(own, marks, path))
@@ -76,6 +84,19 @@ def convert(
             contents['meta'] = checkpoint.meta
     _write(target, converted, lambda path: _save_pickle(contents, path))
     return len(converted), left_out
+
+
+def _say_what_is_lost(weights: Weights, stated: Stated, target: Path, to: str) -> None:
+    """Log what a reader of the file has to know and the weights do not tell."""
+    logger = MMLogger.get_current_instance()
+    if weights.last_norm:
+        logger.info(f'{target}: {weights.last_norm}')
+    if stated.act not in (None, 'gelu') or stated.norm_eps not in (None, NORM_EPS):
+        logger.warning(
+            f'{target}: the weights were trained with act={stated.act!r}, norm_eps='
+            f'{stated.norm_eps} (according to {stated.origin}); a model of {to} that '
+            f'loads them has to be built with these too'
+        )
 
 
 def rename(
@@ -131,17 +152,6 @@ def _conv_mlp_of(weights: Weights) -> str | None:
     """Return the family, if its blocks hold 1x1 convolutions in place of linears."""
     shapes = (s for key, s in weights.reshaped.items() if '.pwconv' in key)
     return weights.family if any(len(shape) == 4 for shape in shapes) else None
-
-
-def _read_mark(checkpoint: Checkpoint) -> str | None:
-    """Return the mark that :func:`convert` left in a file of ours."""
-    if CONV_MLP_MARK in checkpoint.content:
-        return checkpoint.content[CONV_MLP_MARK]
-    try:
-        with safe_open(checkpoint.path, 'pt') as file:
-            return (file.metadata() or {}).get(CONV_MLP_MARK)
-    except SafetensorError:  # not of this format
-        return None
 
 
 def _save_safetensors(

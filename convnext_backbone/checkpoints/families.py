@@ -46,6 +46,8 @@ class Weights:
             the prefix.
         ignored: Names of what is not taken: another copy, or not of the part.
         reshaped: Our names of weights whose shape was changed, with the old shape.
+        last_norm: What ``norm3`` of mmpretrain was taken for, and why; None where its
+            name says it.
     """
 
     family: str
@@ -56,6 +58,7 @@ class Weights:
     unknown: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     reshaped: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    last_norm: str | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -142,17 +145,13 @@ def parse(
     inside = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
     others, ignored = _divide(state, prefix, part, own_prefixes)
     kind = _kind(others, own_names)
-    table = family
+    table, last_norm = family, None
     if family == 'hf':
         inside = {re.sub(r'^convnext(v2)?\.', '', k): v for k, v in inside.items()}
     elif family == 'mmpretrain':
-        if (
-            kind in ('detector', 'segmentor')
-            or part is not None
-            or any(f'norm{i}.weight' in inside for i in range(3))
-        ):
-            table = 'mmpretrain_dense'
-        else:  # head.fc stands beside the backbone
+        beside = _beside(state, prefix, own_prefixes)
+        table, last_norm = _read_last_norm(inside, beside)
+        if table == 'mmpretrain':
             kind = 'classifier'
             inside |= {k: v for k, v in others.items() if k.startswith('head.fc.')}
             others = {k: v for k, v in others.items() if k not in inside}
@@ -170,7 +169,37 @@ def parse(
         unknown=unknown,
         ignored=ignored,
         reshaped=reshaped,
+        last_norm=last_norm,
     )
+
+
+def _read_last_norm(
+    inside: Mapping[str, Tensor], beside: Mapping[str, Tensor]
+) -> tuple[str, str | None]:
+    """Tell what ``norm3`` is in mmpretrain's names, which have it for two things.
+
+    It is a classifier's last norm, which normalises pooled features, or the norm of
+    the map of stage 3. What is beside the backbone decides, whether or not only the
+    backbone is taken.
+
+    Args:
+        inside: The backbone's weights, without prefix.
+        beside: All others of the same model.
+
+    Returns:
+        The table of names that holds, and what to say of the choice, None where
+        ``norm3`` is not in the file or can be one thing only.
+    """
+    parts = {key.split('.')[0] for key in beside}
+    dense = parts & (DETECTOR_PARTS | SEGMENTOR_PARTS)
+    if dense or any(f'norm{i}.weight' in inside for i in range(3)):
+        return 'mmpretrain_dense', None
+    given = 'norm3.weight' in inside
+    if 'head' in parts:
+        told = "norm3 is the classifier's (head is beside it) and not a stage's"
+        return 'mmpretrain', told if given else None
+    told = "norm3 assumed to be the stage's, not a classifier's: no head is beside it"
+    return 'mmpretrain_dense', told if given else None
 
 
 def _divide(
@@ -180,14 +209,33 @@ def _divide(
     own_prefixes: Collection[str],
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Return what is beside the backbone of ``prefix``, and the names of the rest."""
-    outer = ''  # of student.backbone. and the like
-    if prefix.endswith('.backbone.') and prefix not in own_prefixes:
-        outer = prefix.removesuffix('backbone.')
-    outside = {k: v for k, v in state.items() if not k.startswith(prefix)}
+    outside = [key for key in state if not key.startswith(prefix)]
     if part is not None:
         return {}, tuple(outside)
-    beside = {k.removeprefix(outer): outside[k] for k in outside if k.startswith(outer)}
-    return beside, tuple(key for key in outside if not key.startswith(outer))
+    outer = _outer(prefix, own_prefixes)
+    return (
+        _beside(state, prefix, own_prefixes),
+        tuple(key for key in outside if not key.startswith(outer)),
+    )
+
+
+def _beside(
+    state: Mapping[str, Tensor], prefix: str, own_prefixes: Collection[str]
+) -> dict[str, Tensor]:
+    """Return the weights of the same model as the backbone, without its own."""
+    outer = _outer(prefix, own_prefixes)
+    return {
+        key.removeprefix(outer): value
+        for key, value in state.items()
+        if key.startswith(outer) and not key.startswith(prefix)
+    }
+
+
+def _outer(prefix: str, own_prefixes: Collection[str]) -> str:
+    """Return the prefix of the model that the backbone belongs to."""
+    if prefix.endswith('.backbone.') and prefix not in own_prefixes:
+        return prefix.removesuffix('backbone.')  # of student.backbone. and the like
+    return ''
 
 
 def _rename(

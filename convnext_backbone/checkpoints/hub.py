@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 from huggingface_hub import (
@@ -12,6 +13,7 @@ from huggingface_hub import (
     hf_hub_url,
     try_to_load_from_cache,
 )
+from mmengine.logging import MMLogger
 
 from convnext_backbone.foundation.errors import UserError
 
@@ -29,7 +31,7 @@ def download(address: str) -> Path:
         UserError: The file cannot be had; the message states how to go on.
     """
     found = re.fullmatch(r'([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?', address)
-    if not found:
+    if not found or {'.', '..'} & set(address.split('/')):
         raise UserError(
             f'hf://{address}: expected hf://ORG/NAME[@REVISION][/FILE], a revision '
             f'with its / written %2F'
@@ -71,6 +73,51 @@ def download(address: str) -> Path:
         f'{constants.ENDPOINT}/{repo}/tree/{revision or "main"} and give '
         f'hf://{repo}/FILE'
     )
+
+
+def fetch_beside(address: str, path: Path, names: tuple[str, ...]) -> None:
+    """Get files of a downloaded file's folder and commit into the cache, if it can be.
+
+    What cannot be had, without network or because there is none, is left out.
+
+    Args:
+        address: What was given to :func:`download`.
+        path: What that returned.
+        names: Small files that may stand beside it.
+    """
+    repo = address.partition('@')[0].split('/')
+    cache = Path(constants.HF_HUB_CACHE)
+    if cache not in path.parents:
+        return
+    _, _, commit, *folder, _ = path.relative_to(cache).parts  # models--*/snapshots/
+    for name in names:
+        file = '/'.join([*folder, name])
+        _fetch_if_possible('/'.join(repo[:2]), file, commit)
+
+
+@cache
+def _fetch_if_possible(repo: str, file: str, commit: str) -> None:
+    """Get a file into the cache; in a process, what failed is not tried again."""
+    if try_to_load_from_cache(repo, file, revision=commit) is not None:
+        return  # there it is, or the cache knows that the repository has none
+    try:
+        url = hf_hub_url(repo, file, revision=commit)
+        get_hf_file_metadata(url, timeout=TIMEOUT)
+        hf_hub_download(repo, file, revision=commit)
+    except errors.RemoteEntryNotFoundError:
+        return
+    except (
+        errors.HTTPError,
+        errors.LocalEntryNotFoundError,
+        RuntimeError,
+        ValueError,
+        OSError,  # of the connection, or of the disk
+    ) as error:
+        reason = str(error).strip().partition('\n')[0]
+        MMLogger.get_current_instance().warning(
+            f'hf://{repo}/{file} cannot be had ({reason}): what it states of the '
+            f'weights is not known'
+        )
 
 
 def _describe(

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from convnext_backbone.backbone.convnext import ConvNeXt
-from convnext_backbone.checkpoints.adapt import adapt
+from convnext_backbone.checkpoints.adapt import adapt, check_kernels
 from convnext_backbone.checkpoints.checkpoint import Checkpoint
 from convnext_backbone.checkpoints.families import (
     STAGE_NORM,
@@ -20,6 +20,9 @@ from convnext_backbone.checkpoints.families import (
 )
 from convnext_backbone.checkpoints.reference import CheckpointRef
 from convnext_backbone.checkpoints.report import LoadReport
+from convnext_backbone.checkpoints.stated import Stated, find_stated
+from convnext_backbone.checkpoints.stated.agreement import check_agreement, describe
+from convnext_backbone.checkpoints.unwrapping import describe_choice
 from convnext_backbone.foundation.errors import UserError
 
 Strict = Literal['auto', True, False]
@@ -50,7 +53,11 @@ class _Pairs:
 
 
 def match(
-    model: nn.Module, checkpoint: Checkpoint, strict: Strict
+    model: nn.Module,
+    checkpoint: Checkpoint,
+    strict: Strict,
+    *,
+    cut_kernels: bool = False,
 ) -> tuple[dict[str, Tensor], LoadReport]:
     """Find a weight of the checkpoint for every one of the model.
 
@@ -58,6 +65,7 @@ def match(
         model: The backbone or the whole model.
         checkpoint: What was read.
         strict: See :func:`~.loading.load`.
+        cut_kernels: Whether larger depthwise kernels may be cut.
 
     Returns:
         Weights under the model's names and in its shapes, and the report.
@@ -65,33 +73,54 @@ def match(
     Raises:
         UserError: The checkpoint does not fit, as far as ``strict`` cares.
     """
-    state, meta, reference = checkpoint.state, checkpoint.meta, checkpoint.reference
+    state, reference = checkpoint.state, checkpoint.reference
     backbones = {
         f'{name}.' if name else '': module
         for name, module in model.named_modules()
         if isinstance(module, ConvNeXt)
     }
+    convnexts = list(backbones.values())
     own_names = model.state_dict().keys()
     if not backbones or (len(backbones) > 1 and own_names <= state.keys()):
         weights, backbones = Weights('ours', 'model', {}, dict(state)), {}
     else:
         weights = parse(state, reference, backbones, own_names)
-    pairs = _pair(model, backbones, weights)
+    stated = find_stated(checkpoint, weights.family) if convnexts else Stated()
+    pairs = _pair(model, backbones, weights, cut_kernels)
     if strict is not False:
         if backbones:
             _check_kind(model, weights, reference, strict)
         for module in backbones.values():
             _check_arch(module, weights, reference)
+            if not cut_kernels:
+                check_kernels(weights.backbone, module.state_dict(), reference)
         _check_complete(pairs, backbones, weights, reference, strict)
-    family = weights.family
+    check_agreement(convnexts, stated, reference, strict)
+    notes = describe_choice(checkpoint.content, reference)
+    notes += [weights.last_norm] if weights.last_norm else []
+    notes += [describe(convnext, stated) for convnext in convnexts[:1]]
+    arch = weights.arch if backbones else 'no ConvNeXt'
+    report = _report(checkpoint, weights, arch, pairs, stated, notes)
+    return pairs.tensors, report
+
+
+def _report(
+    checkpoint: Checkpoint,
+    weights: Weights,
+    arch: str,
+    pairs: _Pairs,
+    stated: Stated,
+    notes: list[str],
+) -> LoadReport:
+    meta, family = checkpoint.meta, weights.family
     if family == 'meta' and 'mmengine_version' in meta:  # same names, trained here
         family = 'ours'
     version = ' V2' if weights.version == 'V2' else ''
-    report = LoadReport(
-        source=str(reference),
+    return LoadReport(
+        source=str(checkpoint.reference),
         family=family,
         kind=weights.kind,
-        arch=f'{weights.arch}{version}' if backbones else 'no ConvNeXt',
+        arch=f'{arch}{version}',
         loaded=tuple(pairs.tensors),
         new={
             **pairs.new,
@@ -102,12 +131,16 @@ def match(
         unexpected=(*pairs.foreign, *pairs.unexpected),
         adapted=pairs.adapted,
         meta=meta,
+        stated=stated,
+        notes=tuple(notes),
     )
-    return pairs.tensors, report
 
 
 def _pair(
-    model: nn.Module, backbones: Mapping[str, ConvNeXt], weights: Weights
+    model: nn.Module,
+    backbones: Mapping[str, ConvNeXt],
+    weights: Weights,
+    cut_kernels: bool,
 ) -> _Pairs:
     pairs = _Pairs(skipped=dict.fromkeys(weights.ignored, IGNORED))
     given = {p + key: t for p in backbones for key, t in weights.backbone.items()}
@@ -125,7 +158,7 @@ def _pair(
             else:
                 pairs.missing.append(key)
         else:
-            _fit(pairs, model, key, prefix, given[key], tensor)
+            _fit(pairs, model, key, prefix, given[key], tensor, cut_kernels)
     for prefix in backbones:
         for key, shape in weights.reshaped.items():
             if prefix + key in pairs.tensors:
@@ -172,12 +205,16 @@ def _fit(
     prefix: str | None,
     given: Tensor,
     own: Tensor,
+    cut_kernels: bool,
 ) -> None:
     """Take a weight, adapted if need be; leave a head of other classes new."""
     if given.shape == own.shape:
         pairs.tensors[key] = given
         return
-    fitted = adapt(key[len(prefix) :], given, own.shape) if prefix is not None else None
+    fitted = None
+    if prefix is not None:
+        name = key[len(prefix) :]
+        fitted = adapt(name, given, own.shape, cut_kernels=cut_kernels)
     if fitted is not None:
         pairs.tensors[key], pairs.adapted[key] = fitted
     elif prefix is None and _differs_in_classes(model, key, given, own):

@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from convnext_backbone.checkpoints.stated.values import Stated
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class LoadReport:
         unexpected: Names in the file that nothing explains.
         adapted: The model's weights that were reshaped or fitted, with what was done.
         meta: The ``meta`` that mmengine and mmcv store beside the weights.
+        stated: What the source says of activation, eps and the images' mean and std.
+        notes: What was assumed where the file does not tell.
     """
 
     source: str
@@ -37,6 +41,8 @@ class LoadReport:
     unexpected: tuple[str, ...]
     adapted: dict[str, str]
     meta: dict[str, Any] = field(default_factory=dict, repr=False)
+    stated: Stated = field(default_factory=Stated)
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One line of counts and reasons."""
@@ -54,7 +60,7 @@ class LoadReport:
             )
         if self.adapted:
             parts.append(f'adapted: {_count(self.adapted)}')
-        return '; '.join(parts)
+        return '; '.join([*parts, *self.notes])
 
     @property
     def dataset_meta(self) -> dict[str, Any] | None:
@@ -69,6 +75,9 @@ class LoadReport:
     def full_text(self) -> str:
         """List every weight under what became of it, one a line."""
         lines = [str(self)]
+        for name, value in asdict(self.stated).items():
+            if value not in (None, ''):
+                lines.append(f'stated {name}: {value}')
         for title in ('loaded', 'new', 'skipped', 'unexpected', 'adapted'):
             names = getattr(self, title)
             lines.append(f'{title} ({len(names)}):')

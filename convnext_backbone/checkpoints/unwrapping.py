@@ -1,6 +1,6 @@
 """Finds the state dict inside what a checkpoint file holds."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from torch import Tensor
@@ -31,17 +31,13 @@ def unwrap(
         UserError: There is no state dict, several without a usual name, or nothing
             of one of the names.
     """
-    state, names, entries = content, list(reference.names), []
-    while True:
-        entry = next((n for n in names if isinstance(state.get(n), Mapping)), None)
-        if entry is not None:
+    state, names = content, list(reference.names)
+    entries: list[str] = []
+    for holder, entry, asked in _walk(content, reference):
+        state = holder[entry]
+        if asked:
             names.remove(entry)
             entries.append(entry)
-        else:
-            entry = _usual_entry(state, reference, entries)
-        if entry is None:
-            break
-        state = state[entry]
     strays = [key for key, value in state.items() if not isinstance(value, Tensor)]
     if strays or not all(isinstance(key, str) for key in state):
         raise UserError(
@@ -58,6 +54,56 @@ def unwrap(
         )
     part = names[0] if names else None
     return state, replace(reference, entry='&'.join(entries) or None, part=part)
+
+
+def describe_choice(content: Mapping, reference: CheckpointRef) -> list[str]:
+    """Say which of several state dicts was taken without being named, if one was.
+
+    Args:
+        content: What the file holds.
+        reference: What :func:`unwrap` was given.
+    """
+    usual = {*ENTRIES, *EMA_ENTRIES}
+    meta = content.get('meta')
+    if isinstance(meta, Mapping) and 'mmengine_version' in meta:
+        usual.remove('ema_state_dict')  # it saves the average as state_dict
+    said = []
+    for state, entry, asked in _walk(content, reference):
+        aside = [n for n in state if n in usual - {entry} and _has_weights(state[n])]
+        if aside and not asked:
+            others = ', '.join(aside)
+            said.append(f'taken from {entry}, {others} left aside (choose by #NAME)')
+    return said
+
+
+def _has_weights(entry: object) -> bool:
+    return isinstance(entry, Mapping) and any(
+        isinstance(value, Tensor) for value in entry.values()
+    )
+
+
+def _walk(
+    content: Mapping, reference: CheckpointRef
+) -> Iterator[tuple[Mapping, str, bool]]:
+    """Go from what a file holds to the state dict in it.
+
+    Yields:
+        A mapping, the entry of it to take, and whether the reference names that.
+    """
+    state, names = content, list(reference.names)
+    entries: list[str] = []
+    while True:
+        entry = next((n for n in names if isinstance(state.get(n), Mapping)), None)
+        asked = entry is not None
+        if entry is not None:
+            names.remove(entry)
+            entries.append(entry)
+        else:
+            entry = _usual_entry(state, reference, entries)
+        if entry is None:
+            return
+        yield state, entry, asked
+        state = state[entry]
 
 
 def _usual_entry(

@@ -9,7 +9,11 @@ from convnext_backbone.cli.arguments import add_config_arguments, new_parser
 from convnext_backbone.config.loading import load_config
 from convnext_backbone.inspect_config.lr_curves import plot
 from convnext_backbone.inspect_config.lr_groups import build_groups
-from convnext_backbone.openmmlab.schedules import low_eta_min, scheduler_configs
+from convnext_backbone.openmmlab.schedules import (
+    long_warm_ups,
+    low_eta_min,
+    scheduler_configs,
+)
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -33,7 +37,9 @@ def main(argv: Sequence[str]) -> int:
     print(group_table(groups))
     rates = [(group.name, group.lr) for group in groups if group.lr is not None]
     schedulers = scheduler_configs(cfg.get('param_scheduler'))
-    for warning in low_eta_min(rates, schedulers):
+    train_cfg = cfg.get('train_cfg') or {}
+    length = {key: train_cfg.get(key) for key in ('max_iters', 'max_epochs')}
+    for warning in low_eta_min(rates, schedulers) + long_warm_ups(schedulers, **length):
         print(f'warning: {warning}', file=sys.stderr)
     if args.plot:
         plot(cfg, groups, args.plot)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from convnext_backbone.backbone.archs import parse_arch, parse_out_indices
 from convnext_backbone.config.parts import (
@@ -20,6 +21,8 @@ from convnext_backbone.config.parts import (
 )
 from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.openmmlab import mmcv_ext
+from convnext_backbone.openmmlab.class_order import compare_classes, list_names
+from convnext_backbone.openmmlab.coco_labels import category_ids
 
 # The classes of larger files are checked when the data set is loaded: parsing
 # COCO's train2017 twice would cost a quarter of a minute at every start.
@@ -58,6 +61,9 @@ def check_config(cfg: Config, splits: tuple[str, ...]) -> None:
         for dataset in iter_datasets(cfg.get(f'{split}_dataloader')):
             check_paths(dataset, split, cfg.get('data_root'))
             check_classes(cfg, dataset, split)
+        check_evaluator(cfg, split)
+    for warning in check_order(cfg, splits):
+        MMLogger.get_current_instance().warning(warning)
 
 
 def check_paths(dataset: dict, split: str, data_root: str | None) -> None:
@@ -94,14 +100,14 @@ def check_classes(cfg: Config, dataset: dict, split: str) -> None:
         if head['num_classes'] != len(classes):
             raise UserError(
                 f'model.{name} has num_classes={head["num_classes"]}, but the {split} '
-                f'data set has {len(classes)} classes ({_some(classes)}): set '
+                f'data set has {len(classes)} classes ({list_names(classes)}): set '
                 f'num_classes={len(classes)} there, or the classes with metainfo='
                 f'dict(classes=(...)) in the data set'
             )
     if 'Coco' in str(dataset.get('type')) and isinstance(dataset.get('ann_file'), str):
         ann_file = Path(dataset.get('data_root') or '', dataset['ann_file'])
         if ann_file.is_file() and ann_file.stat().st_size <= MAX_JSON_BYTES:
-            check_categories(ann_file, classes)
+            check_categories(ann_file, classes, 'Panoptic' in str(dataset['type']))
 
 
 def check_one_class(cfg: Config) -> None:
@@ -122,15 +128,88 @@ def check_one_class(cfg: Config) -> None:
             )
 
 
-def check_categories(ann_file: Path, classes: tuple[str, ...]) -> None:
-    """Compare a COCO json's categories with the classes of the data set.
+def check_order(cfg: Config, splits: tuple[str, ...]) -> list[str]:
+    """Compare the classes of the data sets that a config trains and evaluates with.
 
-    mmdet selects categories by name and numbers them in the order of the file, so
-    a missing name shifts, and another order permutes, all labels without a word.
+    Args:
+        cfg: The config.
+        splits: The data loaders that are going to be used. They are compared with the
+            training data, whether or not that is used.
+
+    Returns:
+        A warning for each data set whose names are others.
 
     Raises:
-        UserError: A class is not in the file, the file holds nothing of the
-            classes, or the order differs.
+        UserError: A data set has the classes in another order.
+    """
+    named = [
+        (split, classes)
+        for split in dict.fromkeys(('train', *splits))
+        for dataset in iter_datasets(cfg.get(f'{split}_dataloader'))
+        if splits and (classes := dataset_classes(cfg, dataset)) is not None
+    ]
+    warnings = [
+        compare_classes(
+            named[0][1],
+            classes,
+            (f'the {named[0][0]} data of the config', f'its {split} data'),
+            'write the same order into metainfo=dict(classes=(...)) of both: what a '
+            'model learns has one order only (COCO files may list their categories '
+            'in any order, they are found by name)',
+        )
+        for split, classes in named[1:]
+    ]
+    return list(dict.fromkeys(filter(None, warnings)))
+
+
+def check_evaluator(cfg: Config, split: str) -> None:
+    """Raise UserError unless COCO's metric has the annotations of the data set."""
+    datasets = list(iter_datasets(cfg.get(f'{split}_dataloader')))
+    metrics = cfg.get(f'{split}_evaluator') or []
+    metrics = metrics if isinstance(metrics, list | tuple) else [metrics]
+    if len(datasets) != 1 or 'Coco' not in str(datasets[0].get('type')):
+        return
+    data = Path(datasets[0].get('data_root') or '', datasets[0].get('ann_file') or '')
+    for number, metric in enumerate(metrics):
+        if not str(metric.get('type')).endswith('CocoMetric'):
+            continue
+        truth = Path(metric.get('ann_file') or data)
+        files = (data, truth)
+        if any(not f.is_file() or f.stat().st_size > MAX_JSON_BYTES for f in files):
+            continue
+        if not truth.samefile(data) and _read_coco(truth) != _read_coco(data):
+            key = f'{split}_evaluator{f".{number}" if len(metrics) > 1 else ""}'
+            raise UserError(
+                f'{key}.ann_file={truth} holds other images or objects than the '
+                f'{split} data, {data}: predictions would be compared with objects '
+                f'of other images; set {key}.ann_file={data}, or both to the same file'
+            )
+
+
+def _read_coco(ann_file: Path) -> dict:
+    """Read what is evaluated of a COCO json."""
+    try:
+        content = json.loads(ann_file.read_text(encoding='utf-8'))
+        keys = 'images', 'annotations', 'categories'
+        return {key: content.get(key) for key in keys}
+    except (ValueError, AttributeError) as error:
+        raise UserError(f'{ann_file} is not a COCO json: {error!r}') from error
+
+
+def check_categories(
+    ann_file: Path, classes: tuple[str, ...], ordered: bool = False
+) -> None:
+    """Compare a COCO json's categories with the classes of the data set.
+
+    Args:
+        ann_file: The file.
+        classes: The names of the classes, which select the categories.
+        ordered: Whether labels are numbered in the order of the file, as mmdet does it
+            for panoptic data; of other data they are numbered by name.
+
+    Raises:
+        UserError: A class is not in the file or has two categories, the order differs
+            where it matters, or the file holds no images.
     """
     try:
         content = json.loads(ann_file.read_text(encoding='utf-8'))
@@ -139,18 +218,13 @@ def check_categories(ann_file: Path, classes: tuple[str, ...]) -> None:
         raise UserError(
             f'{ann_file} is not a COCO json with categories: {error!r}'
         ) from error
-    missing = [name for name in classes if name not in names]
-    if missing:
-        raise UserError(
-            f'{ann_file} has no category {_some(missing)}; it has {_some(names)}: '
-            f'write the classes of the config (metainfo) as they are in the file'
-        )
+    category_ids(content['categories'], classes, str(ann_file))
     in_file = [name for name in names if name in classes]
-    if in_file != list(classes):
+    if ordered and in_file != list(classes):
         raise UserError(
-            f'{ann_file} lists its categories in the order {_some(in_file)}, the '
-            f'config has {_some(classes)}: labels would be swapped; use the order of '
-            f'the file'
+            f'{ann_file} lists its categories in the order {list_names(in_file)}, the '
+            f'config has {list_names(classes)}: labels would be swapped; write the '
+            f'categories of the file in the order of the config'
         )
     if not content.get('images'):
         raise UserError(f'{ann_file} holds no images')
@@ -198,8 +272,3 @@ def check_ops(cfg: Config) -> None:
             f'compiled ops of mmcv, and mmcv was installed without: run make mmcv-ops '
             f'(20 minutes on two cores)'
         )
-
-
-def _some(names: list[str] | tuple[str, ...], limit: int = 8) -> str:
-    more = f', ... ({len(names)} in all)' if len(names) > limit else ''
-    return ', '.join(map(str, names[:limit])) + more

@@ -3,6 +3,7 @@
 =====================  ======================================================
 ``export_model.py``    :func:`export`: all steps, in order
 ``exported_model.py``  :class:`ExportedModel` runs an exported file
+``engines.py``         what runs a file: ONNX Runtime, OpenVINO
 ``image_model.py``     the part that is exported: raw images -> logits or
                        feature maps; ``rewrite.py`` replaces its modules by
                        forms that inference engines run faster

@@ -10,18 +10,17 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor, nn
 
-from convnext_backbone import checkpoints
+from convnext_backbone.checkpoints import Source
 from convnext_backbone.config.parts import iter_datasets
 from convnext_backbone.export.exported_model import ExportedModel
 from convnext_backbone.export.image_model import ImageModel
-from convnext_backbone.export.images import pad, padded
 from convnext_backbone.openmmlab.data_errors import data_errors_told
 from convnext_backbone.openmmlab.runner import TestRunner
 
 
 def evaluate(
     cfg: Config,
-    checkpoint: checkpoints.Source,
+    checkpoint: Source,
     exported: ExportedModel,
     limit: int | None = None,
 ) -> tuple[dict[str, float], dict[str, float]]:
@@ -37,7 +36,7 @@ def evaluate(
 
     Returns:
         The metrics with that part in PyTorch, and those with the exported part. Both
-        get images that are padded to multiples of 32.
+        pad images to multiples of 32.
 
     Raises:
         UserError: A file of the test data cannot be read.
@@ -51,7 +50,8 @@ def evaluate(
         # mmengine keeps loggers and visualizers by name for the whole process.
         cfg.visualizer, cfg.experiment_name = None, Path(folder).name
         runner = TestRunner.from_cfg(cfg)
-        checkpoints.load(runner.model, checkpoint, strict=True)
+        with data_errors_told('evaluating on the test data'):
+            runner.load_trained(checkpoint)
         if limit is not None:
             _leave_out_missing_images(runner)
         use_exported(runner.model, ImageModel(copy.deepcopy(runner.model)))
@@ -95,15 +95,12 @@ def use_exported(
         exported.to(device).eval()
 
     def run(x: Tensor) -> tuple[Tensor, ...]:
-        size = x.shape[-2:]
-        images = pad(image_model.restore(x), padded(size), image_model.fill)
-        return exported(images)
+        return exported(image_model.restore(x))
 
     if image_model.task == 'segmentor':
 
         def encode_decode(x: Tensor, batch_img_metas: list[dict]) -> Tensor:
-            (logits,) = run(x)
-            return logits[..., : x.shape[2], : x.shape[3]]
+            return run(x)[0]
 
         model.encode_decode = encode_decode
     else:

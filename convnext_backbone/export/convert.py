@@ -10,33 +10,27 @@ from torch import Tensor, nn
 from convnext_backbone.export.backends import openvino_core
 from convnext_backbone.foundation.errors import UserError
 
-STRIDE = 32  # height and width of images are multiples of it
+STRIDE = 32  # images are padded to multiples of it
 INPUT = 'images'
 MOST_ONNX_BYTES = 2 << 30  # the limit of a protobuf message
 
 
 def trace(module: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
-    """Trace a module for any batch size, and any multiple of 32 as height and width.
+    """Trace a module for any batch size, and any height and width that it takes.
 
     Args:
         module: Takes images (N, C, H, W), in eval mode.
-        images: An example with N > 1; H and W are at least 64 and unequal.
+        images: What :func:`~convnext_backbone.export.images.example` returned.
 
     Raises:
         UserError: The module's control flow depends on the values of tensors, or on
             their shapes in a way that torch.export cannot express.
     """
-    sides = {
-        2: STRIDE * torch.export.Dim('h', min=1, max=512),
-        3: STRIDE * torch.export.Dim('w', min=1, max=512),
-    }
-    batch = torch.export.Dim('n', min=1, max=1024)
+    sizes = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            return torch.export.export(
-                module, (images,), dynamic_shapes=({0: batch, **sides},)
-            )
+            return torch.export.export(module, (images,), dynamic_shapes=(sizes,))
     except Exception as error:  # a module may raise anything
         reason = str(error).strip().partition('\n')[0]
         raise UserError(
@@ -90,6 +84,8 @@ def save_openvino(
     import openvino
 
     model = openvino.convert_model(program)
+    (images,) = program.example_inputs[0]
+    model.reshape([-1, images.shape[1], -1, -1])  # else any number of channels
     model.inputs[0].set_names({INPUT})
     for output, name in zip(model.outputs, names, strict=True):
         output.set_names({name})

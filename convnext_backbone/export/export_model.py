@@ -26,6 +26,11 @@ from convnext_backbone.foundation.errors import os_errors_told
 from convnext_backbone.tasks.infer import build_model
 
 CHECKED_IMAGES = 4
+SIZES_FIXED = (
+    'this one; pad smaller images at the right and the bottom, with the values of fill '
+    'in these channels'
+)
+SIZES_DYNAMIC = 'any; images are padded to multiples of 32 inside'
 CALIBRATION_IMAGES = 64
 
 
@@ -39,8 +44,7 @@ class ExportOptions:
             beside it as ``NAME.onnx.json`` or ``NAME.xml.json``.
         int8: Whether to quantise, with images of the training data, and to evaluate on
             the test data before and after.
-        dynamic: Whether the file takes any batch size, and any multiple of 32 as
-            height and width.
+        dynamic: Whether the file takes any batch size, height and width.
         shape: Height and width of the input. By default the config's test scale or
             crop size.
         images: Files and folders to check and time on, instead of the test data.
@@ -209,6 +213,8 @@ def _working_folder(out: Path) -> Iterator[Path]:
 def _convert(reference: _Reference, options: ExportOptions, file: Path) -> list[float]:
     """Write the fp32 file of dynamic size, and check it at two sizes and batch sizes.
 
+    One of the sizes is no multiple of 32.
+
     Returns:
         The difference of each output from PyTorch's.
     """
@@ -216,7 +222,7 @@ def _convert(reference: _Reference, options: ExportOptions, file: Path) -> list[
     program = convert.trace(reference.model.for_export(), pictures.example(first))
     with os_errors_told(f'writing --out {options.out}'):
         convert.SAVERS[kind](program, list(reference.outputs), file)
-    half = pictures.padded([side // 2 for side in first.shape[-2:]])
+    half = (first.shape[2] // 2 - 5, first.shape[3] // 2 - 9)
     other = pictures.cut(first, half).repeat(2, 1, 1, 1)
     return _check_outputs(reference, ExportedModel(file), 'fp32', options.out, [other])
 
@@ -308,14 +314,15 @@ def describe(
         outputs: What :func:`describe_outputs` returned.
         shape: Shape of the input, None where it is dynamic.
     """
-    size = str(shape) if shape else '(N, C, H, W), H and W multiples of 32'
-    fill = ', '.join(f'{value:g}' for value in model.fill.flatten().tolist())
+    size = str(shape) if shape else f'(N, {len(model.fill)}, H, W)'
+    fill = ', '.join(str(value) for value in model.fill.flatten().numpy())
     return {
         'task': model.task,
         'part': 'whole' if model.task == 'segmentor' else 'backbone and neck',
         'input': f'{convert.INPUT}: float32 {size}, raw values 0..255, normalised '
         f'inside',
         'channels': model.channels,
-        'padding': f'at the right and the bottom, with {fill} in these channels',
+        'sizes': SIZES_FIXED if shape else SIZES_DYNAMIC,
+        'fill': fill,
         'outputs': '; '.join(f'{name} {text}' for name, text in outputs.items()),
     }

@@ -3,9 +3,11 @@
 import copy
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from convnext_backbone.export.images import padded
 from convnext_backbone.export.rewrite import rewrite
 from convnext_backbone.openmmlab.compat import normalises, swaps_channels
 
@@ -13,18 +15,23 @@ from convnext_backbone.openmmlab.compat import normalises, swaps_channels
 class ImageModel(nn.Module):
     """The part of a detector or segmentor that runs before any post-processing.
 
-    Its input is what the model's data preprocessor takes: raw images (N, C, H, W),
-    float32 in 0..255, in the channel order of :attr:`channels`. Normalisation is part
-    of it; padding is not, see :attr:`fill`.
+    Its input is what the model's data preprocessor takes: raw images (N, C, H, W) of
+    any size, float32 in 0..255, in the channel order of :attr:`channels`.
 
-    A segmentor returns logits (N, K, H, W), as ``encode_decode`` does; a detector
-    returns the feature maps of ``extract_feat``, that is of its backbone and neck.
+    It normalises them and pads them at the right and the bottom to multiples of 32, as
+    the preprocessors of mmdet's detectors do, and those of mmseg's segmentors with
+    ``test_cfg=dict(size_divisor=32)``. What the model computes depends on the padding:
+    it reaches over the border, and poolings and the statistics of GRN see it.
+
+    A segmentor returns logits (N, K, H, W), those of ``encode_decode`` for the padded
+    images, cut back to the size of the images. A detector returns the feature maps of
+    ``extract_feat`` for the padded images, that is of its backbone and neck.
 
     Attributes:
         task: 'segmentor' or 'detector'.
         channels: 'BGR', or the number of channels if it is not 3.
-        fill: (C, 1, 1), the raw value that equals the preprocessor's padding after
-            normalisation.
+        pad_value: What the preprocessor pads with, after normalisation.
+        fill: (C, 1, 1), the raw value that equals it.
     """
 
     mean: Tensor
@@ -41,21 +48,26 @@ class ImageModel(nn.Module):
         normalised = normalises(preprocessor)
         mean = preprocessor.mean.cpu() if normalised else torch.zeros(count, 1, 1)
         std = preprocessor.std.cpu() if normalised else torch.ones(count, 1, 1)
-        pad = getattr(preprocessor, 'pad_val', getattr(preprocessor, 'pad_value', 0))
+        self.pad_value = float(
+            getattr(preprocessor, 'pad_val', getattr(preprocessor, 'pad_value', 0))
+        )
         if self.swaps:  # in the order of the input; the model normalises after the swap
             mean, std = mean.flip(0), std.flip(0)
         self.register_buffer('mean', mean.expand(count, 1, 1).clone())
         self.register_buffer('std', std.expand(count, 1, 1).clone())
-        self.register_buffer('fill', self.mean + pad * self.std)
+        self.register_buffer('fill', self.mean + self.pad_value * self.std)
         # Files are read by OpenCV, in BGR.
         self.channels = 'BGR' if count == 3 else str(count)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Compute the outputs of raw images."""
-        x = self.normalise(images)
+        height, width = images.shape[2:]
+        padded_height, padded_width = padded((height, width))
+        borders = (0, padded_width - width, 0, padded_height - height)
+        x = F.pad(self.normalise(images), borders, value=self.pad_value)
         if self.task == 'segmentor':
-            metas = [dict(img_shape=x.shape[2:])]
-            return (self.model.encode_decode(x, metas),)
+            logits = self.model.encode_decode(x, [dict(img_shape=x.shape[2:])])
+            return (logits[..., :height, :width],)
         return tuple(self.model.extract_feat(x))
 
     def normalise(self, images: Tensor) -> Tensor:

@@ -115,7 +115,8 @@ def pad(image: Tensor, size: Size, fill: Tensor) -> Tensor:
 
 def padded(size: Sequence[int]) -> Size:
     """Round a size up to multiples of 32."""
-    height, width = (-(-side // STRIDE) * STRIDE for side in size)
+    # No division of negative numbers, which OpenVINO rounds up: models are traced here.
+    height, width = ((side + STRIDE - 1) // STRIDE * STRIDE for side in size)
     return height, width
 
 
@@ -171,11 +172,11 @@ def check_size(size: Sequence[int]) -> None:
 
 
 def example(first: Tensor) -> Tensor:
-    """Make a batch to trace a model with: two images, sides of at least 64, unequal.
+    """Make a batch to trace a model with: two images of unequal sides, to be padded.
 
-    torch.export would take equal sides as equal for ever, and a size of 1 (a side of 32
-    at stride 32) as constant.
+    torch.export would take equal sides as equal for ever, and as constant a size of 1
+    (a side of 32 at stride 32) and a padding of 0.
     """
     height, width = (max(2 * STRIDE, min(side, 256)) for side in first.shape[-2:])
     width = width + STRIDE if width == height else width
-    return torch.zeros(2, first.shape[1], height, width)
+    return torch.zeros(2, first.shape[1], height - 5, width - 9)

@@ -20,13 +20,12 @@ def summarise(out: Path, result: dict) -> str:
         result: What :func:`convnext_backbone.export.export` returned.
     """
     notes = result['notes']
-    shape = result['shape'] or '(N, C, H, W), H and W multiples of 32'
     parts = [
         f'{out} ({result["format"]}{", int8" if result["int8"] else ""}), '
         f'{notes["part"]} of the {notes["task"]}',
-        f'input {shape}, from {result["shape_from"]}'
+        f'input {result["shape"]}, from {result["shape_from"]}'
         if result['shape']
-        else f'input {shape}',
+        else f'input of any size; {notes["sizes"].partition("; ")[2]}',
         f'outputs {notes["outputs"]}',
         _speed_table(result),
     ]

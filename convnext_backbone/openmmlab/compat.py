@@ -40,6 +40,12 @@ def mark_loaded(runner: Any) -> None:
     runner._has_loaded = True
 
 
+def training_data(runner: Any) -> Any:
+    """Return the data set that a Runner trains on, None before it is built."""
+    loader = getattr(runner._train_loop, 'dataloader', None)
+    return getattr(loader, 'dataset', None)
+
+
 def original_index(wrapper: Any, index: int) -> int | tuple[int, int]:
     """Return where a sample of a wrapped data set comes from.
 
@@ -75,6 +81,16 @@ def swaps_channels(preprocessor: Any) -> bool:
 def normalises(preprocessor: Any) -> bool:
     """Tell whether a data preprocessor subtracts a mean and divides by a deviation."""
     return preprocessor._enable_normalize
+
+
+def coco_of(metric: Any) -> Any:
+    """Return the ground truth of mmdet's CocoMetric, None where samples hold it."""
+    return metric._coco_api
+
+
+def accumulated_batches(optim_wrapper: Any) -> int:
+    """Return how many batches an OptimWrapper sums the gradients of for one step."""
+    return optim_wrapper._accumulative_counts
 
 
 def loader_schemes(loader: Any) -> dict:

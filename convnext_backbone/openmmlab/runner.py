@@ -12,19 +12,34 @@ from mmengine.dist import is_distributed, is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
-from mmengine.optim import BaseOptimWrapper
+from mmengine.optim import BaseOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner as MMRunner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from convnext_backbone import checkpoints
 from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.openmmlab import compat
 from convnext_backbone.openmmlab.amp import resolve_optim_wrapper
 from convnext_backbone.openmmlab.building import building
-from convnext_backbone.openmmlab.schedules import low_eta_min, scheduler_configs
+from convnext_backbone.openmmlab.class_order import class_names, compare_classes
+from convnext_backbone.openmmlab.coco_labels import labels_by_name
+from convnext_backbone.openmmlab.no_predictions import NoPredictionsHook
+from convnext_backbone.openmmlab.normalisation import normalisation_warning
+from convnext_backbone.openmmlab.schedules import (
+    long_warm_ups,
+    low_eta_min,
+    scheduler_configs,
+)
 
 # mmengine's reports of the environment, the config and the hooks.
 NOISE = ('paramwise_options', '"FileClient"', '"HardDiskBackend"')
+ORDER_ADVICE = (
+    'write the classes of the checkpoint, in its order, into metainfo=dict(classes='
+    '(...)) of the data set (COCO files may list their categories in any order, they '
+    'are found by name; the labels in masks have to be numbered in that order)'
+)
+COCO_METRICS = ('CocoMetric', 'FasterCocoMetric')
 LOG_FILE_ONLY = ('System environment:', 'Config:', 'Hooks will be executed')
 
 
@@ -32,10 +47,11 @@ class Runner(MMRunner):
     """Runner for every tool of the project.
 
     Beyond mmengine's: AMP and SyncBN configs run on a CPU, alone or with several
-    gloo processes; COCO is evaluated with faster-coco-eval where it is installed;
-    checkpoints are read without running code, of any family, and must fit; and
-    mmengine's long reports go to the log file only. None of this changes the config,
-    so that the copy in the work dir serves on any machine.
+    gloo processes; COCO's categories are labels by their names, and are evaluated with
+    faster-coco-eval where it is installed; learning rates scaled to the batch size
+    count accumulated batches; checkpoints are read without running code, of any
+    family, and must fit; and mmengine's long reports go to the log file only. None of
+    this changes the config, so that the copy in the work dir serves on any machine.
     """
 
     resumed_iter: int | None = None  # where a resumed training goes on
@@ -109,16 +125,51 @@ class Runner(MMRunner):
         return super().build_optim_wrapper(optim_wrapper)
 
     def build_param_scheduler(self, scheduler: dict | list) -> list | dict:
-        """Build the schedulers; warn of one that raises a decayed learning rate."""
+        """Build the schedulers; warn of one that cannot do what it is for."""
         if not isinstance(self.optim_wrapper, dict):
             groups = self.optim_wrapper.param_groups
             rates = [(group.get('group_name', 'all'), group['lr']) for group in groups]
-            for warning in low_eta_min(rates, scheduler_configs(scheduler)):
+            parts = scheduler_configs(scheduler)
+            length = dict(max_iters=self.max_iters, max_epochs=self.max_epochs)
+            for warning in low_eta_min(rates, parts) + long_warm_ups(parts, **length):
                 self.logger.warning(warning)
         return super().build_param_scheduler(scheduler)
 
+    def scale_lr(
+        self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None
+    ) -> None:
+        """Scale learning rates to the batch size, in which accumulated batches count.
+
+        mmengine scales them to the batch of one iteration, though the optimizer makes
+        a step after ``accumulative_counts`` of them.
+        """
+        super().scale_lr(optim_wrapper, auto_scale_lr)
+        if not (auto_scale_lr or {}).get('enable'):
+            return
+        several = isinstance(optim_wrapper, OptimWrapperDict)
+        for wrapper in optim_wrapper.values() if several else [optim_wrapper]:
+            batches = compat.accumulated_batches(wrapper)
+            if batches > 1:
+                self.logger.info(
+                    f'The gradients of {batches} iterations are accumulated for each '
+                    f'step of the optimizer, so that the batch is {batches} times as '
+                    f'large: learning rates are multiplied by {batches}'
+                )
+                for group in wrapper.optimizer.param_groups:
+                    group['lr'] *= batches
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict,
+        seed: int | None = None,
+        diff_rank_seed: bool = False,
+    ) -> DataLoader:
+        """Build a data loader; COCO's categories are labels by their names."""
+        with labels_by_name(dataloader):
+            return MMRunner.build_dataloader(dataloader, seed, diff_rank_seed)
+
     def build_evaluator(self, evaluator: dict | list | Evaluator) -> Evaluator:
-        """Build the evaluator, with the faster implementation of COCO's metric."""
+        """Build the evaluator, with our form of COCO's metric."""
         if isinstance(evaluator, dict):
             evaluator = choose_coco_metric(evaluator)
         elif isinstance(evaluator, list):
@@ -126,7 +177,7 @@ class Runner(MMRunner):
         return super().build_evaluator(evaluator)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Register the default hooks, with a safer one for checkpoints."""
+        """Register the default hooks, a safer one for checkpoints, and one of ours."""
         saving = (hooks or {}).get('checkpoint')
         if (
             hooks
@@ -136,6 +187,7 @@ class Runner(MMRunner):
             kind = 'convnext_backbone.SafeCheckpointHook'
             hooks = {**hooks, 'checkpoint': {**saving, 'type': kind}}
         super().register_default_hooks(hooks)
+        self.register_hook(NoPredictionsHook())
 
     def save_checkpoint(self, out_dir: str, filename: str, *args, **kwargs) -> None:
         """Save a checkpoint, whole or not at all, whenever the process is killed."""
@@ -152,8 +204,9 @@ class Runner(MMRunner):
         """Load a checkpoint of any family; to resume, one of this very model.
 
         Raises:
-            UserError: The file cannot be read, does not fit, or holds nothing that a
-                training could be resumed from.
+            UserError: The file cannot be read, does not fit, holds nothing that a
+                training could be resumed from, or is of a training with the classes in
+                another order.
         """
         checkpoint = checkpoints.read_checkpoint(filename)
         content = checkpoint.content
@@ -164,15 +217,43 @@ class Runner(MMRunner):
             self.call_hook('after_load_checkpoint', checkpoint=content)
             # The hooks may have put another state dict in place.
             checkpoint = checkpoint.reread()
-            checkpoints.apply(self.model, checkpoint, strict=True)
+            report = checkpoints.apply(self.model, checkpoint, strict=True)
+            self._compare_classes(report, filename)
         else:
-            checkpoints.apply(self.model, checkpoint)
+            report = checkpoints.apply(self.model, checkpoint)
+            try:
+                self._compare_classes(report, filename)
+            except UserError as error:
+                self.logger.warning(f'The heads start with labels swapped: {error}')
             # Hooks look for the model's own names, whatever the file's are.
             model = self.model.module if is_model_wrapper(self.model) else self.model
             loaded = {**content, 'state_dict': model.state_dict()}
             self.call_hook('after_load_checkpoint', checkpoint=loaded)
         compat.mark_loaded(self)
         return content
+
+    def load_or_resume(self) -> None:
+        """Load the config's checkpoint; warn where images are normalised otherwise.
+
+        It comes last before training or evaluation begins, whatever gave the weights.
+        """
+        super().load_or_resume()
+        if warning := normalisation_warning(self.model):
+            self.logger.warning(warning)
+
+    def _compare_classes(self, report: checkpoints.LoadReport, filename: str) -> None:
+        """Compare the classes of a checkpoint with those of the training data.
+
+        Raises:
+            UserError: They are in another order.
+        """
+        trained = class_names(report.dataset_meta)
+        given = class_names(getattr(compat.training_data(self), 'metainfo', None))
+        if trained and given:
+            parts = f'checkpoint {filename}', 'the training data'
+            warning = compare_classes(trained, given, parts, ORDER_ADVICE)
+            if warning:
+                self.logger.warning(warning)
 
     def _init_model_weights(self) -> None:
         """Initialise the weights, unless a checkpoint is about to replace them all."""
@@ -217,18 +298,57 @@ class TestRunner(Runner):
     def dump_config(self) -> None:
         """Write nothing: an evaluation adds metrics and hooks of its own."""
 
+    @property
+    def evaluation_warnings(self) -> list[str]:
+        """What makes the metrics of the last evaluation doubtful; it was logged."""
+        hooks = (h for h in self.hooks if isinstance(h, NoPredictionsHook))
+        return [warning for hook in hooks for warning in hook.warnings]
+
+    def load_trained(self, checkpoint: checkpoints.Source) -> list[str]:
+        """Load the checkpoint to evaluate, which has the classes of the test data.
+
+        Returns:
+            What is doubtful about its classes; it was logged.
+
+        Raises:
+            UserError: It does not fit the model, or has its classes in another order
+                than the test data.
+        """
+        report = checkpoints.load(self.model, checkpoint, strict=True)
+        with building(self.cfg.filename):
+            dataset = self.test_dataloader.dataset
+        trained = class_names(report.dataset_meta)
+        given = class_names(getattr(dataset, 'metainfo', None))
+        if not trained or not given:
+            self.logger.info(
+                'The checkpoint does not name its classes: they are taken to be those '
+                'of the test data, in their order'
+            )
+            return []
+        parts = f'checkpoint {checkpoint}', 'the test data'
+        warning = compare_classes(trained, given, parts, ORDER_ADVICE)
+        if warning:
+            self.logger.warning(warning)
+        return [warning] if warning else []
+
+
+def is_coco_metric(metric: object) -> bool:
+    """Tell whether the config of a metric is that of mmdet's COCO metric."""
+    kind = metric.get('type') if isinstance(metric, dict) else None
+    return isinstance(kind, str) and kind.removeprefix('mmdet.') in COCO_METRICS
+
 
 def choose_coco_metric(metric: dict) -> dict:
-    """Replace CocoMetric by FasterCocoMetric where that can run; equal numbers."""
-    if not isinstance(metric, dict) or metric.get('type') != 'CocoMetric':
+    """Replace mmdet's COCO metric by ours, the faster one where that can run."""
+    if not is_coco_metric(metric):
         return metric
-    if importlib.util.find_spec('faster_coco_eval') is None:
-        return metric
-    from mmdet.registry import METRICS
+    from convnext_backbone.openmmlab import coco_metric  # registers them
 
-    if METRICS.get('FasterCocoMetric') is None:  # mmdet before the fork has none
-        return metric
-    return {**metric, 'type': 'FasterCocoMetric'}
+    kind = coco_metric.CocoMetric.__name__
+    if importlib.util.find_spec('faster_coco_eval') is not None:
+        # mmdet before the fork has none.
+        kind = 'FasterCocoMetric' if coco_metric.MMFasterCocoMetric else kind
+    return {**metric, 'type': f'convnext_backbone.{kind}'}
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -1,5 +1,6 @@
 """What a config's ``param_scheduler`` asks for, and where it contradicts itself."""
 
+import math
 from collections.abc import Iterable
 
 
@@ -35,3 +36,48 @@ def low_eta_min(
                 f'rise: write eta_min_ratio, relative to each, or a smaller eta_min'
             )
     return warnings
+
+
+def long_warm_ups(
+    schedulers: Iterable[dict], *, max_iters: int | None, max_epochs: int | None
+) -> list[str]:
+    """Find warm-ups that last longer than the training.
+
+    Args:
+        schedulers: What :func:`scheduler_configs` returns.
+        max_iters: Length of the training in iterations; None if it is not known.
+        max_epochs: Length in epochs; None if it is not known.
+
+    Returns:
+        A warning for each. The learning rate does not come to its full value then.
+    """
+    warnings = []
+    for scheduler in schedulers:
+        by_epoch = scheduler.get('by_epoch', True)
+        length, unit = (max_epochs, 'epoch') if by_epoch else (max_iters, 'iteration')
+        end = scheduler.get('end') or math.inf
+        if length is None or end <= length or not _warms_up(scheduler):
+            continue
+        until = 'without an end' if math.isinf(end) else f'until {unit} {end}'
+        warnings.append(
+            f'{_name(scheduler)} warms the learning rate up {until}, but the training '
+            f'ends at {unit} {length}: it does not come to its full value; set a '
+            f'smaller end in param_scheduler, or train longer'
+        )
+    return warnings
+
+
+def _warms_up(scheduler: dict) -> bool:
+    """Tell whether a scheduler keeps the learning rate low at first."""
+    name = _name(scheduler)
+    if name == 'LinearLR':
+        return scheduler.get('start_factor', 1 / 3) < scheduler.get('end_factor', 1.0)
+    if name == 'ConstantLR':
+        return scheduler.get('factor', 1 / 3) < 1
+    return 'Warmup' in name
+
+
+def _name(scheduler: dict) -> str:
+    """Return the name of a scheduler's class, without its scope."""
+    kind = scheduler['type']
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__

@@ -20,6 +20,7 @@ from convnext_backbone.foundation.errors import UserError, os_errors_told
 from convnext_backbone.foundation.files import check_writable
 from convnext_backbone.foundation.png import write_png
 from convnext_backbone.openmmlab.building import building
+from convnext_backbone.openmmlab.coco_labels import labels_by_name
 from convnext_backbone.openmmlab.compat import original_index
 from convnext_backbone.results.drawing import (
     GAP,
@@ -138,6 +139,7 @@ def build_dataset(cfg: Config, split: str) -> SampleDataset:
         with (
             building(cfg.filename),
             os_errors_told(f'reading the {split} data {places}'),
+            labels_by_name(loader),
         ):
             dataset = DATASETS.build(loader['dataset'])
             dataset.full_init()

@@ -9,7 +9,8 @@ from convnext_backbone import checkpoints
 from convnext_backbone.foundation.errors import UserError, os_errors_told
 from convnext_backbone.foundation.files import check_writable, make_folder
 from convnext_backbone.foundation.json_files import write_json
-from convnext_backbone.openmmlab.runner import TestRunner
+from convnext_backbone.openmmlab.runner import TestRunner, is_coco_metric
+from convnext_backbone.tasks.mask_labels import mask_label_warnings
 from convnext_backbone.tasks.tta import add_tta
 
 
@@ -31,7 +32,8 @@ def test(
         tta: Merge the predictions on several scales and their mirror images.
 
     Returns:
-        The metrics, which are also written to ``metrics.json`` in the work dir.
+        The metrics, which are also written to ``metrics.json`` in the work dir, with
+        the warnings of what may make them wrong.
 
     Raises:
         UserError: ``out`` has another suffix, the checkpoint does not fit, an image
@@ -47,7 +49,7 @@ def test(
     evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
     evaluators = [dict(metric) for metric in evaluators]
     for metric in evaluators:
-        if metric['type'].endswith('CocoMetric'):
+        if is_coco_metric(metric):
             metric['classwise'] = True
     if out is not None:
         evaluators.append(dump_config(out, cfg.get('default_scope')))
@@ -58,13 +60,18 @@ def test(
         hook = dict(type='convnext_backbone.ShowResultsHook', out_dir=show_dir)
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
     runner = TestRunner.from_cfg(cfg)
-    checkpoints.load(runner.model, checkpoint, strict=True)
     with os_errors_told('evaluating'):
+        warnings = runner.load_trained(checkpoint)
+        if is_main_process():
+            for warning in mask_label_warnings(cfg, ('test',)):
+                warnings.append(warning)
+                runner.logger.warning(warning)
         metrics = runner.test()
     if is_main_process():
         path = Path(cfg.work_dir, 'metrics.json')
         content = {'config': cfg.filename, 'checkpoint': str(checkpoint)}
-        write_json(path, {**content, 'metrics': metrics})
+        warnings += runner.evaluation_warnings
+        write_json(path, {**content, 'metrics': metrics, 'warnings': warnings})
         runner.logger.info(f'Metrics written to {path}')
     return metrics
 

@@ -33,6 +33,7 @@ from convnext_backbone.foundation.files import (
 from convnext_backbone.foundation.json_files import write_json
 from convnext_backbone.foundation.png import write_png
 from convnext_backbone.openmmlab.building import building
+from convnext_backbone.openmmlab.normalisation import normalisation_warning
 from convnext_backbone.results import drawing
 from convnext_backbone.results.predictions import to_json
 
@@ -230,6 +231,8 @@ def build_model(cfg: Config, checkpoint: checkpoints.Source) -> tuple[BaseModel,
     if meta is None:  # a bare state dict: the config's own classes
         dataset = next(iter_datasets(cfg.test_dataloader))
         meta = DATASETS.build({**dataset, 'lazy_init': True}).metainfo
+    if warning := normalisation_warning(model):
+        MMLogger.get_current_instance().warning(warning)
     return model.to(get_device()).eval(), meta
 
 

@@ -18,6 +18,7 @@ from convnext_backbone.tasks.initial_weights import (
     fetch_initial_weights,
     initial_weights,
 )
+from convnext_backbone.tasks.mask_labels import mask_label_warnings
 from convnext_backbone.tasks.report import write_report
 from convnext_backbone.tasks.run_record import recorded
 
@@ -50,7 +51,8 @@ def train(
         The runner, after training.
 
     Raises:
-        UserError: A checkpoint cannot be had, or is of another model.
+        UserError: A checkpoint cannot be had, or is of another model, or a file of the
+            data set cannot be read.
     """
     if amp and cfg.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
@@ -66,6 +68,9 @@ def train(
         )
     elif init is not None and latest is not None:
         runner.logger.warning(f'--init {init} is not loaded: resuming from {latest}')
+    if is_main_process():
+        for warning in mask_label_warnings(cfg, ('train', 'val')):
+            runner.logger.warning(warning)
     with recorded(log_dir(runner), runner.seed):
         runner.train()
     if runner.resumed_iter is not None and runner.iter <= runner.resumed_iter:

@@ -1,14 +1,16 @@
 import pytest
 import torch
+from timm.layers.activations import QuickGELU
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from convnext_backbone.backbone.block import KEPT, Block, rows
+from convnext_backbone.backbone.block import ACTIVATIONS, KEPT, Block, rows
 from convnext_backbone.backbone.block.function import residual_block
 from convnext_backbone.backbone.convnext import ConvNeXt
 
 SMALL = dict(depths=(2, 1, 3, 1), channels=(8, 16, 24, 32))
 LEVELS = list(KEPT)
+ACTS = list(ACTIVATIONS)
 
 
 @pytest.fixture
@@ -65,6 +67,64 @@ def test_gradients_equal_the_formula_for_every_choice_of_samples(
     torch.testing.assert_close(out, expected)
     for a, b in zip(grads, plain, strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize('with_cp', LEVELS)
+@pytest.mark.parametrize('act', ACTS)
+def test_every_activation_and_eps_gives_the_formulas_numbers(
+    small_chunks, act, with_cp
+):
+    # GRN in half of them, so that each level and activation meets both.
+    use_grn = (ACTS.index(act) + LEVELS.index(with_cp)) % 2 == 1
+    block = make_block(use_grn, with_cp, act=act, norm_eps=0.1).double()
+    equal_formula(block, torch.randn(2, 8, 9, 11).double().requires_grad_())
+    other = make_block(use_grn, with_cp, act=act).double()
+    x = torch.randn(1, 8, 5, 4).double()
+    assert (other(x) - block(x)).abs().max() > 1e-3  # eps matters
+
+
+@pytest.mark.parametrize('with_cp', LEVELS)
+@pytest.mark.parametrize('act', ACTS)
+def test_gradcheck_of_every_activation(small_chunks, act, with_cp):
+    block = make_block(False, with_cp, act=act, norm_eps=1e-3).double()
+    x = torch.randn(2, 8, 5, 4).double().requires_grad_()
+    inputs = (x, *block.parameters())
+    assert torch.autograd.gradcheck(
+        lambda x, *parameters: block(x), inputs, fast_mode=True
+    )
+
+
+@pytest.mark.parametrize(
+    ('act', 'layer'),
+    [
+        ('gelu', nn.GELU()),
+        ('gelu_tanh', nn.GELU(approximate='tanh')),
+        ('silu', nn.SiLU()),
+        ('relu', nn.ReLU()),
+        ('quick_gelu', QuickGELU()),
+    ],
+)
+def test_activations_are_those_of_torch_and_timm(act, layer):
+    x = torch.linspace(-20, 20, 401, dtype=torch.double, requires_grad=True)
+    probe = torch.randn_like(x)
+    expected = layer(x)
+    (grad,) = torch.autograd.grad(expected, x, probe)
+    assert torch.equal(ACTIVATIONS[act].apply(x), expected)
+    ours = ACTIVATIONS[act].backward(probe.clone(), x.detach())
+    torch.testing.assert_close(ours, grad)
+
+
+@pytest.mark.parametrize('act', ACTS)
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_activations_under_autocast_are_those_of_fp32_but_for_rounding(act, dtype):
+    block = make_block(False, 'selective', act=act)
+    x = torch.randn(2, 8, 16, 16, requires_grad=True)
+    probe = torch.randn_like(x)
+    expected, plain = gradients(block, block.formula, x, probe)
+    with torch.autocast('cpu', dtype):
+        out, grads = gradients(block, block, x, probe)
+    for a, b in zip([out, *grads], [expected, *plain], strict=True):
+        assert (a - b).norm() < 0.03 * b.norm()
 
 
 @pytest.mark.parametrize('with_cp', LEVELS)

@@ -1,6 +1,7 @@
 import pytest
 import timm
 import torch
+from timm.models.convnext import ConvNeXt as TimmConvNeXt
 from torch import nn
 
 from convnext_backbone.backbone.archs import ARCHS
@@ -309,6 +310,35 @@ def test_sizes_from_one_stride_on(size):
     assert all(o.isfinite().all() for o in outs)
 
 
+@pytest.mark.parametrize('use_grn', [False, True])
+@pytest.mark.parametrize(
+    ('act', 'norm_eps'),
+    [('gelu_tanh', 1e-6), ('silu', 1e-5), ('relu', 1e-2), ('quick_gelu', 1e-3)],
+)
+def test_features_with_another_activation_and_eps_equal_timms(use_grn, act, norm_eps):
+    ours = ConvNeXt(SMALL, use_grn=use_grn, act=act, norm_eps=norm_eps).eval()
+    theirs = TimmConvNeXt(
+        depths=SMALL['depths'],
+        dims=SMALL['channels'],
+        use_grn=use_grn,
+        ls_init_value=None if use_grn else 1.0,
+        act_layer=act,
+        norm_eps=norm_eps,
+    ).eval()
+    randomise(theirs)
+    ours.load_state_dict(timm_to_ours(theirs.state_dict()), strict=False)
+    x = torch.randn(2, 3, 96, 64)
+    with torch.no_grad():
+        maps, y = ours(x), theirs.stem(x)
+        for i, stage in enumerate(theirs.stages):
+            y = stage(y)
+            width = y.shape[1:2]
+            normed = nn.functional.layer_norm(y.movedim(1, 3), width, eps=norm_eps)
+            torch.testing.assert_close(
+                maps[i], normed.movedim(3, 1), rtol=1e-5, atol=1e-5
+            )
+
+
 def test_in_channels_and_kernel_size():
     model = ConvNeXt(SMALL, in_channels=5, kernel_size=3)
     assert model.downsample_layers[0][0].weight.shape == (8, 5, 4, 4)
@@ -387,6 +417,10 @@ def test_frozen_stages(frozen_stages, prefixes):
         (dict(drop_path_rate=1.0), r'probability in \[0, 1\)'),
         (dict(drop_path_rate=-0.1), r'probability in \[0, 1\)'),
         (dict(kernel_size=6), 'positive odd integer'),
+        (dict(act='mish'), "act='mish': expected one of gelu, gelu_tanh, silu, relu"),
+        (dict(act=None), 'act=None: expected one of gelu'),
+        (dict(norm_eps=0), 'norm_eps=0: expected a positive number'),
+        (dict(norm_eps='1e-5'), "norm_eps='1e-5': expected a positive number"),
         (dict(in_channels=0), 'in_channels=0: expected a positive integer'),
         (dict(layer_scale_init_value=-1), 'or 0 for no layer scale'),
     ],

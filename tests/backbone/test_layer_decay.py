@@ -804,7 +804,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     ('scope', 'before', 'root'),
     [
         ('mmdet', '', 'convnext_backbone.backbone.optim_constructor'),
-        ('mmseg', TAKEN, '__main__'),
+        pytest.param('mmseg', TAKEN, '__main__', marks=pytest.mark.slow),
     ],
     ids=['mmdet', 'mmseg where another package has the unscoped name'],
 )

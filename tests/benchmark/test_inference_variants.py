@@ -22,7 +22,14 @@ def test_a_wrong_variant_is_found_and_a_missing_package_left_out():
     assert make_variants(ours.module, images(), {'gone': gone}) == {}
 
 
-@pytest.mark.parametrize('names', [['openvino', 'openvino int8'], ['onnx']])
+@pytest.mark.parametrize(
+    'names',
+    [
+        ['openvino'],
+        pytest.param(['openvino', 'openvino int8'], marks=pytest.mark.slow),
+        pytest.param(['onnx'], marks=pytest.mark.slow),
+    ],
+)
 def test_engines_compute_the_maps_of_the_backbone(names):
     (ours,) = contestants(small(), kept_samples_of(small()), (OURS, False))
     batch = torch.randn(1, 3, 64, 96)

@@ -334,9 +334,12 @@ def test_averaged_weights_are_taken_only_when_asked_for(tmp_path, shrunk):
     torch.save({'model': state, 'model_ema': averaged}, path)
     model = ConvNeXt(arch=SHRUNK)
     for source, expected in ((path, state), (f'{path}#model_ema', averaged)):
-        checkpoints.load(model, source)
+        report = checkpoints.load(model, source)
         key = 'stages.2.1.pwconv1.weight'
         assert torch.equal(model.state_dict()[key], expected[key])
+        assert ('taken from model, model_ema left aside' in str(report)) == (
+            source == path
+        )
     both = {f'student.{k}': v for k, v in state.items()}
     both |= {f'teacher.{k}': v for k, v in averaged.items()}
     torch.save(both, path)

@@ -12,17 +12,22 @@ import time
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 from filelock import FileLock
 from huggingface_hub import constants
 from mmengine.logging import MMLogger
+from support.checkpoint_files import ARCH, classifier
 from support.file_server import FileServer
 from timm.models import get_pretrained_cfg, list_pretrained
 
 from convnext_backbone import checkpoints
+from convnext_backbone.backbone.convnext import ConvNeXt
 from convnext_backbone.checkpoints import download as downloads
 from convnext_backbone.checkpoints import hub, published
+from convnext_backbone.checkpoints.converting import rename
 from convnext_backbone.checkpoints.download import cache_dir, cached_path, download
 from convnext_backbone.checkpoints.errors import CheckpointError
+from convnext_backbone.checkpoints.families import parse
 from convnext_backbone.checkpoints.sources import discard, fetch
 from convnext_backbone.foundation.errors import UserError
 
@@ -43,6 +48,7 @@ def own_caches(tmp_path, monkeypatch, server):
     monkeypatch.setenv('CONVNEXT_HOME', str(tmp_path / 'home'))
     monkeypatch.setenv('NO_PROXY', '*')
     monkeypatch.setattr(downloads, 'WAITS', (0, 0, 0, 0))
+    hub._fetch_if_possible.cache_clear()
     template = '/{repo_id}/resolve/{revision}/{filename}'
     for name, value in (
         ('ENDPOINT', server.url),
@@ -435,6 +441,43 @@ def test_the_hub_gives_the_file_and_revision_asked_for(server):
     assert fetch('hf://a/b').read_bytes() == b'1'
     assert fetch('hf://a/b@v1').read_bytes() == b'2'
     assert fetch('hf://a/b@refs%2Fpr%2F1/x/y.pth').read_bytes() == b'3'
+
+
+def test_the_config_of_the_same_commit_is_read_beside_weights_of_the_hub(server):
+    commit = hashlib.sha1(b'main').hexdigest()
+    server.files |= {
+        '/a/b/resolve/main/model.safetensors': weights_of_transformers(),
+        f'/a/b/resolve/{commit}/config.json': b'{"model_type": "convnext", '
+        b'"hidden_act": "relu"}',
+    }
+    with pytest.raises(UserError, match="set act='relu' in the backbone"):
+        checkpoints.load(ConvNeXt(arch=ARCH), 'hf://a/b')
+    server.requests.clear()
+    assert (
+        checkpoints.load(ConvNeXt(arch=ARCH, act='relu'), 'hf://a/b').stated.act
+        == 'relu'
+    )
+    assert not server.requests  # all is in the cache
+
+
+def test_weights_of_the_hub_without_a_config_load_and_say_so(
+    server, monkeypatch, tmp_path
+):
+    server.files['/a/b/resolve/main/x.safetensors'] = weights_of_transformers()
+    report = checkpoints.load(ConvNeXt(arch=ARCH), 'hf://a/b/x.safetensors')
+    assert 'assumed gelu, 1e-6' in str(report)
+    hub._fetch_if_possible.cache_clear()
+    monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
+    said = []
+    monkeypatch.setattr(MMLogger, 'warning', lambda self, text: said.append(text))
+    report = checkpoints.load(ConvNeXt(arch=ARCH), 'hf://a/b/x.safetensors')
+    assert 'assumed gelu, 1e-6' in str(report)
+    assert 'a/b/config.json cannot be had' in said[0]
+
+
+def weights_of_transformers() -> bytes:
+    weights = parse(classifier(), checkpoints.CheckpointRef.parse('x.pth'))
+    return safetensors.torch.save(rename(weights, 'hf')[0])
 
 
 def test_timm_names_lead_to_the_hub(server):

@@ -159,6 +159,72 @@ def test_mmpretrains_names_in_a_whole_model(tmp_path, in_root):
     assert_untouched(other, model.state_dict())
 
 
+def mmpretrain(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict of ours under mmpretrain's names."""
+    return {
+        k.replace('dwconv', 'depthwise_conv').replace('pwconv', 'pointwise_conv'): v
+        for k, v in state.items()
+    }
+
+
+@pytest.mark.parametrize('renamed', [False, True])
+@pytest.mark.parametrize('prefix', ['', 'backbone.'])
+def test_the_trained_norm_of_a_dense_backbones_last_stage_is_loaded(
+    tmp_path, renamed, prefix
+):
+    trained, other = (ConvNeXt(ARCH, out_indices=(3,)) for _ in range(2))
+    nn.init.normal_(trained.norm3.weight)
+    state = trained.state_dict()
+    state = mmpretrain(state) if renamed else state
+    state = {f'{prefix}{k}': v for k, v in state.items()}
+    source = save(tmp_path / 'dense.pth', state)
+    for part in ('', '#backbone') if prefix else ('',):
+        report = checkpoints.load(other, source + part)
+        assert not report.new
+        assert torch.equal(other.norm3.weight, trained.norm3.weight)
+        assert report.kind == 'backbone'
+        assert ("norm3 assumed to be the stage's" in str(report)) == renamed
+
+
+@pytest.mark.parametrize('head', ['head.fc', 'head.layers.fc', 'head.classifier'])
+@pytest.mark.parametrize('out_indices', [(3,), (0, 1, 2, 3)])
+@pytest.mark.parametrize('outer', ['', 'student.'])
+def test_a_classifiers_norm_of_mmpretrain_is_no_stages(
+    tmp_path, head, out_indices, outer
+):
+    state = mmpretrain(ConvNeXt(ARCH, out_indices=(3,)).state_dict())
+    state = {f'{outer}backbone.{k}': v for k, v in state.items()}
+    state[f'{outer}backbone.norm3.weight'] += 1
+    source = save(
+        tmp_path / 'cls.pth',
+        {**state, f'{outer}{head}.weight': torch.zeros(5, 32)},
+    )
+    lines = []
+    for part in ('', f'#{outer}backbone'):
+        model = ConvNeXt(ARCH, out_indices=out_indices)
+        report = checkpoints.load(model, source + part)
+        assert model.norm3.weight.tolist() == [1] * 32
+        assert report.new['norm3.weight'] == 'stage norms are new at fine-tuning'
+        assert report.kind == 'classifier'
+        lines += [note for note in report.notes if note.startswith('norm3')]
+    assert (
+        lines == ["norm3 is the classifier's (head is beside it) and not a stage's"] * 2
+    )
+
+
+def test_the_last_norm_of_a_detector_with_mmpretrains_names(tmp_path):
+    trained, other = (ConvNeXt(ARCH, out_indices=(3,)) for _ in range(2))
+    nn.init.normal_(trained.norm3.weight)
+    state = mmpretrain(trained.state_dict())
+    state = {f'backbone.{k}': v for k, v in state.items()}
+    for name in ('bbox_head.weight', 'decode_head.conv_seg.weight'):
+        source = save(tmp_path / 'det.pth', {**state, name: torch.zeros(2)})
+        report = checkpoints.load(other, f'{source}#backbone')
+        assert torch.equal(other.norm3.weight, trained.norm3.weight)
+        assert not report.new
+        assert 'norm3' not in str(report)
+
+
 def test_models_without_a_convnext_load_too(tmp_path):
     model, other = nn.Linear(2, 3), nn.Linear(2, 3)
     report = checkpoints.load(other, save(tmp_path / 'a.pth', model.state_dict()))

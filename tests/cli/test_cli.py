@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import runpy
 import subprocess
 import sys
 
@@ -143,10 +144,16 @@ def test_a_misspelt_command_suggests_one(capsys):
     assert "no command 'trian'; did you mean train?" in capsys.readouterr().err
 
 
-def test_the_module_runs_commands_and_scripts(tmp_path):
-    done = python('-m', 'convnext_backbone', 'print-config', 'det/none')
-    assert done.returncode == 1
-    assert done.stderr.startswith('error: config det/none does not exist')
+def test_the_module_runs_commands(monkeypatch, capsys):
+    argv = ['convnext_backbone', 'print-config', 'det/none']
+    monkeypatch.setattr(sys, 'argv', argv)
+    with pytest.raises(SystemExit, match='1'):
+        runpy.run_module('convnext_backbone', run_name='__main__', alter_sys=True)
+    told = capsys.readouterr().err
+    assert told.startswith('error: config det/none does not exist')
+
+
+def test_the_module_runs_scripts(tmp_path):
     script = tmp_path / 'script.py'
     script.write_text('import sys, mmcv.ops\nprint(sys.argv[1:], __name__)\n')
     done = python('-m', 'convnext_backbone', script, 'a', '--b')

@@ -118,7 +118,10 @@ def test_infer_draws_and_describes_and_reports_what_it_cannot_read(
         assert all(0 <= score <= 1 for score in scores)
 
 
-@pytest.mark.parametrize(('config', 'option'), [(DET, 'epochs=2'), (SEG, 'iters=4')])
+@pytest.mark.parametrize(
+    ('config', 'option'),
+    [pytest.param(DET, 'epochs=2', marks=pytest.mark.slow), (SEG, 'iters=4')],
+)
 def test_resume_goes_on_where_training_stopped(
     trained, demo, in_root, tmp_path, config, option
 ):
@@ -220,7 +223,7 @@ def test_an_empty_folder_is_one_message(trained, in_root, tmp_path, capsys):
     assert 'holds no image' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('config', [DET, SEG])
+@pytest.mark.parametrize('config', [pytest.param(DET, marks=pytest.mark.slow), SEG])
 def test_several_views_are_merged_when_asked_for(
     trained, demo, in_root, tmp_path, config
 ):

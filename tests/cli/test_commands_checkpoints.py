@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from support.commands import DET, QUICK, SEG, SMALL, tool
 from support.file_server import FileServer
 from support.paths import ROOT
@@ -62,6 +62,17 @@ def train(demo, work_dir, *argv, config=SEG, options=()) -> int:
     options = ['--cfg-options', *QUICK[config], *SMALL, *options]
     argv = ['--data-root', demo, '--work-dir', work_dir, *argv]
     return tool('train', config, *argv, '--no-report', *options)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, demo) -> Path:
+    """The work dir of a short training."""
+    work_dir = tmp_path_factory.mktemp('trained')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        assert train(demo, work_dir) == 0
+    DefaultScope._instance_dict.clear()
+    return work_dir
 
 
 def log_of(work_dir: Path) -> str:
@@ -364,10 +375,9 @@ def test_a_work_dir_and_a_hugging_face_folder_are_sources(
 
 
 def test_resuming_into_another_folder_leaves_the_first_run_alone(
-    in_root, demo, tmp_path, capsys
+    in_root, demo, trained, tmp_path, capsys
 ):
-    first, second = tmp_path / 'first', tmp_path / 'second'
-    assert train(demo, first) == 0
+    first, second = trained, tmp_path / 'second'
     files = sorted(p.name for p in first.glob('*.pth'))
     assert any(name.startswith('best_') for name in files)
     more = ['train_cfg.max_iters=4']
@@ -386,10 +396,9 @@ def test_resuming_into_another_folder_leaves_the_first_run_alone(
 
 
 def test_the_best_checkpoint_has_no_state_to_resume_from(
-    in_root, demo, tmp_path, capsys
+    in_root, demo, trained, tmp_path, capsys
 ):
-    assert train(demo, tmp_path) == 0
-    best = next(tmp_path.glob('best_*.pth'))
+    best = next(trained.glob('best_*.pth'))
     assert train(demo, tmp_path, '--resume', best) == 1
     assert 'it has no optimizer: to start a training with its weights, give it as ' in (
         capsys.readouterr().err
@@ -402,7 +411,7 @@ def test_the_best_checkpoint_has_no_state_to_resume_from(
         ('train_cfg.max_iter=2', "unexpected keyword argument 'max_iter'"),
         (
             'model.backbone.init_cfg.type=convnext_backbone.Checkpoint',
-            'takes source=... and sha256=..., got source=None, layer=',
+            'takes source=..., sha256=... and adapt=..., got source=None, layer=',
         ),
     ],
 )

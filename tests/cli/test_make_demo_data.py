@@ -1,5 +1,4 @@
-import os
-import subprocess
+import runpy
 import sys
 
 import cv2
@@ -9,34 +8,38 @@ from support.paths import ROOT
 
 from convnext_backbone.demo_scenes import demo_scene, preview_sheet
 
-
-def run(*args, cwd):
-    return subprocess.run(
-        [sys.executable, str(ROOT / 'tools/make_demo_data.py'), *args],
-        cwd=cwd,
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path])},
-        capture_output=True,
-        text=True,
-    )
-
-
 SMALL = ('--train', '3', '--val', '2', '--size', '96')
 
 
-def test_writes_once_and_shows_progress(tmp_path):
-    first = run(*SMALL, '--preview', 'out/sheet.png', cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    assert 'written to data/demo: 3 + 2 pictures' in first.stdout
-    assert '5/5 pictures' in first.stderr
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run the file of tools/ in the test's folder; returns status and both streams."""
+
+    def call(*args: str) -> tuple[int, str, str]:
+        script = str(ROOT / 'tools' / 'make_demo_data.py')
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, 'argv', [script, *args])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(script, run_name='__main__')
+        return end.value.code, *capsys.readouterr()
+
+    return call
+
+
+def test_writes_once_and_shows_progress(run, tmp_path):
+    status, out, err = run(*SMALL, '--preview', 'out/sheet.png')
+    assert status == 0, err
+    assert 'written to data/demo: 3 + 2 pictures' in out
+    assert '5/5 pictures' in err
     assert len(list((tmp_path / 'data/demo/images/training').iterdir())) == 3
     scenes = [demo_scene('train', k, size=96, seed=0) for k in range(3)]
     sheet = cv2.imread(str(tmp_path / 'out/sheet.png'))
     assert (sheet == preview_sheet(scenes)).all()
 
-    second = run(*SMALL, cwd=tmp_path)
-    assert second.returncode == 0
-    assert 'complete already in data/demo' in second.stdout
-    assert second.stderr == ''
+    status, out, err = run(*SMALL)
+    assert status == 0
+    assert 'complete already in data/demo' in out
+    assert err == ''
 
 
 @pytest.mark.parametrize(
@@ -47,12 +50,12 @@ def test_writes_once_and_shows_progress(tmp_path):
         (('.', *SMALL), 'mine.txt'),
     ],
 )
-def test_a_wrong_request_is_one_message(tmp_path, args, message):
+def test_a_wrong_request_is_one_message(run, tmp_path, args, message):
     (tmp_path / 'mine.txt').write_text('mine')
-    failed = run(*args, cwd=tmp_path)
-    assert failed.returncode == 1
-    assert message in failed.stderr
-    assert len(failed.stderr.strip().splitlines()) == 1
+    status, _, err = run(*args)
+    assert status == 1
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
     assert [p.name for p in tmp_path.iterdir()] == ['mine.txt']
 
 

@@ -1,10 +1,12 @@
+import copy
 import json
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
-from convnext_backbone.config.checks import check_config, check_ops
+from convnext_backbone.config.checks import check_config, check_ops, check_order
 from convnext_backbone.config.parts import iter_datasets, iter_heads
 from convnext_backbone.demo_scenes import make_demo_data
 from convnext_backbone.openmmlab import mmcv_ext
@@ -101,12 +103,87 @@ def test_a_class_that_the_annotations_lack_is_named(in_root, tmp_path):
         check_config(cfg, ('train',))
 
 
-def test_another_order_of_categories_is_refused(in_root, tmp_path):
+def test_a_category_that_is_there_twice_is_named(in_root, tmp_path):
+    make_demo_data(tmp_path / 'd', train=1, val=1, size=128)
+    rewrite_categories(
+        tmp_path / 'd', lambda entries: [*entries, dict(id=70, name='star')]
+    )
+    cfg = read(in_root, 'det/cascade_convnext_atto_demo', tmp_path / 'd')
+    with pytest.raises(ValueError, match="2 categories 'star', with the ids 5, 70"):
+        check_config(cfg, ('train',))
+
+
+def test_a_file_may_list_its_categories_in_any_order(in_root, tmp_path):
     make_demo_data(tmp_path / 'd', train=1, val=1, size=128)
     rewrite_categories(tmp_path / 'd', lambda categories: categories[::-1])
     cfg = read(in_root, 'det/cascade_convnext_atto_demo', tmp_path / 'd')
+    check_config(cfg, ('train', 'val'))
+    # Of panoptic data mmdet numbers labels in the order of the file.
+    cfg.train_dataloader.dataset.type = 'CocoPanopticDataset'
     with pytest.raises(ValueError, match=r'order cross, star.*labels would be swapped'):
         check_config(cfg, ('train',))
+
+
+@pytest.mark.parametrize(
+    ('name', 'split', 'order'),
+    [
+        ('det/cascade_convnext_atto_demo', 'val', slice(None, None, -1)),
+        ('det/cascade_convnext_atto_demo', 'test', [1, 0, 2, 3, 4, 5]),
+        ('seg/upernet_convnext_atto_demo', 'val', [6, 0, 1, 2, 3, 4, 5]),
+    ],
+)
+def test_another_order_in_validation_than_in_training_is_refused(
+    in_root, demo, name, split, order
+):
+    cfg = read(in_root, name, demo)
+    trained = cfg.train_dataloader.dataset.metainfo.classes
+    other = tuple(np.array(trained)[order].tolist())
+    cfg[f'{split}_dataloader'] = copy.deepcopy(cfg[f'{split}_dataloader'])
+    cfg[f'{split}_dataloader'].dataset.metainfo = dict(classes=other)
+    check_config(cfg, ('train',))
+    with pytest.raises(ValueError, match=f'its {split} data has them in another') as e:
+        check_config(cfg, (split,))
+    for classes in (trained, other):
+        assert ', '.join(classes) in str(e.value)
+
+
+def test_data_sets_that_are_joined_for_training_are_compared(in_root, demo):
+    cfg = read(in_root, 'det/cascade_convnext_atto_demo', demo)
+    one = cfg.train_dataloader.dataset
+    other = copy.deepcopy(one)
+    other.metainfo = dict(classes=one.metainfo.classes[::-1])
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[one, other])
+    with pytest.raises(ValueError, match="'disk' is number 0 in one and number 5"):
+        check_config(cfg, ('train',))
+
+
+def test_other_names_in_validation_are_a_warning(in_root, demo):
+    cfg = read(in_root, 'seg/upernet_convnext_atto_demo', demo)
+    cfg.val_dataloader = copy.deepcopy(cfg.val_dataloader)
+    classes = cfg.train_dataloader.dataset.metainfo.classes
+    other = ('ground', *classes[1:])
+    cfg.val_dataloader.dataset.metainfo = dict(classes=other)
+    (warning,) = check_order(cfg, ('val',))
+    assert warning.endswith("under two names, 'background' and 'ground'")
+    assert check_order(cfg, ('test',)) == []
+
+
+def test_the_metric_must_have_the_images_of_the_data(in_root, demo, tmp_path):
+    cfg = read(in_root, 'det/cascade_convnext_atto_demo', demo)
+    files = demo / 'annotations' / 'val.json', demo / 'annotations' / 'train.json'
+    cfg.val_evaluator.ann_file = str(files[1])
+    check_config(cfg, ('train',))
+    with pytest.raises(ValueError, match=f'set val_evaluator.ann_file={files[0]}'):
+        check_config(cfg, ('val',))
+    cfg.val_evaluator = [dict(type='VOCMetric'), cfg.val_evaluator]
+    with pytest.raises(
+        ValueError, match=r'val_evaluator\.1\.ann_file=.*holds other images'
+    ):
+        check_config(cfg, ('val',))
+    copied = tmp_path / 'copy.json'
+    copied.write_bytes(files[0].read_bytes())
+    cfg.val_evaluator = dict(type='CocoMetric', ann_file=str(copied))
+    check_config(cfg, ('val',))
 
 
 def test_a_file_that_is_no_coco_json_is_told(in_root, tmp_path):

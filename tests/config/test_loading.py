@@ -69,3 +69,75 @@ def test_an_option_that_does_not_fit_is_named(in_root):
 def test_a_part_of_a_config_is_refused(in_root):
     with pytest.raises(UserError, match='has no model: give a config that stands'):
         load_config('configs/det/_base_/coco.py')
+
+
+@pytest.mark.parametrize(
+    ('name', 'root'),
+    [
+        ('det/cascade_convnext_t_coco', '/data/mine/'),
+        ('det/fcos_convnext_t_coco', 'other'),
+        ('seg/upernet_convnext_t_ade20k', '../ade/'),
+    ],
+)
+def test_data_root_as_an_option_does_what_the_argument_does(in_root, name, root):
+    wanted = load_config(name, data_root=root)
+    cfg = load_config(name, cfg_options={'data_root': root})
+    assert cfg.pretty_text == wanted.pretty_text
+    assert cfg.train_dataloader.dataset.data_root.startswith(root)
+
+
+def test_other_options_change_single_paths_of_another_data_root(in_root):
+    key = 'train_dataloader.dataset.data_root'
+    cfg = load_config(CASCADE, cfg_options={'data_root': '/a/', key: 'data/coco/'})
+    assert cfg.train_dataloader.dataset.data_root == 'data/coco/'
+    assert cfg.val_dataloader.dataset.data_root == '/a/'
+
+
+def test_two_data_roots_are_refused(in_root):
+    with pytest.raises(UserError, match='--data-root b and --cfg-options data_root=a'):
+        load_config(CASCADE, cfg_options={'data_root': 'a'}, data_root='b')
+
+
+@pytest.mark.parametrize(
+    ('name', 'option', 'places'),
+    [
+        ('seg/upernet_convnext_t_ade20k', 'norm_cfg', 'model.decode_head.norm_cfg'),
+        ('det/cascade_convnext_t_coco', 'train_pipeline', 'train_dataloader.dataset.p'),
+        ('det/cascade_convnext_atto_demo', 'metainfo.classes', 'dataset.metainfo'),
+    ],
+)
+def test_a_variable_that_was_used_already_is_refused(in_root, name, option, places):
+    with pytest.raises(UserError, match=f'{option}=... has no effect') as caught:
+        load_config(name, cfg_options={option: (1, 2)})
+    assert places in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'load_from': 'x.pth'},
+        {'auto_scale_lr.enable': True},
+        {'mine': 3},
+        {'model.data_preprocessor.mean': [0.0, 0.0, 0.0]},
+    ],
+)
+def test_what_is_read_later_may_be_set(in_root, options):
+    cfg = load_config(CASCADE, cfg_options=options)
+    node = cfg
+    ((key, value),) = options.items()
+    for part in key.split('.'):
+        node = node[part]
+    assert node == value
+
+
+def test_numbers_that_are_equal_by_chance_are_no_copies(tmp_path):
+    path = tmp_path / 'c.py'
+    path.write_text(
+        'batch = 2\nlr = 0.1\n'
+        "model = dict(type='A', lr=0.5)\n"
+        'train_dataloader = dict(batch_size=2)\n'
+        'optim_wrapper = dict(optimizer=dict(lr=lr))\n'
+    )
+    assert load_config(str(path), cfg_options={'batch': 4}).batch == 4
+    with pytest.raises(UserError, match=r'; set optim_wrapper\.optimizer\.lr instead'):
+        load_config(str(path), cfg_options={'lr': 4})

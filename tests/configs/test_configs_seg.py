@@ -506,7 +506,7 @@ def test_flipped_halves_agree_on_a_symmetric_image(tmp_path):
     half = cv2.normalize(half, None, 0, 255, cv2.NORM_MINMAX)
     image = np.concatenate([half, half[:, ::-1]], axis=1)
     data = pseudo_collate([Compose(cfg.tta_pipeline)(write_sample(tmp_path, image))])
-    torch.manual_seed(0)
+    torch.manual_seed(3)  # random weights that predict several classes
     model = MODELS.build(dict(cfg.tta_model, module=cfg.model)).eval()
     model.module.init_weights()
     with torch.no_grad():

@@ -21,8 +21,8 @@ from convnext_backbone.foundation.errors import UserError
 
 def test_a_wrong_model_is_not_written(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(compare, 'MOST_DIFFERENCE', 0.0)
-    out = tmp_path / 'model.onnx'
-    assert tool('export', *tiny[DET], '--format', 'onnx', '--out', out) == 1
+    out = tmp_path / 'model.xml'
+    assert tool('export', *tiny[DET], '--format', 'openvino', '--out', out) == 1
     assert 'differs from that of PyTorch' in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

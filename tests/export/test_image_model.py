@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from mmengine.registry import MODELS, init_default_scope
 from support.commands import DET, SEG
-from support.tiny_models import raw_images, tiny_model
+from support.tiny_models import SEG_V2, raw_images, tiny_config, tiny_model
 
 from convnext_backbone.export import images as pictures
 from convnext_backbone.export.accuracy import use_exported
@@ -25,6 +26,33 @@ def test_the_image_model_does_what_the_preprocessor_does(config):
             if config == SEG
             else model.extract_feat(data['inputs'])
         )
+    for ours, theirs in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize('size', [(70, 150), (97, 64), (33, 31)])
+@pytest.mark.parametrize('config', [DET, SEG, SEG_V2])
+def test_any_size_is_padded_as_the_preprocessor_can(config, size):
+    from mmseg.structures import SegDataSample
+
+    images = raw_images(2, 3, *size)
+    cfg = tiny_config(config)
+    if config != DET:  # mmdet's pads to multiples of 32 by itself
+        cfg.model.data_preprocessor.test_cfg = dict(size_divisor=32)
+    init_default_scope(cfg.default_scope)
+    model = tiny_model(config)
+    preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    samples = None if config == DET else [SegDataSample() for _ in images]
+    data = preprocessor(dict(inputs=list(images.byte()), data_samples=samples))
+    padded = data['inputs']
+    assert padded.shape[2:] == pictures.padded(size)
+    with torch.no_grad():
+        outputs = ImageModel(model)(images)
+        if config == DET:
+            expected = model.extract_feat(padded)
+        else:
+            logits = model.encode_decode(padded, [dict(img_shape=padded.shape[2:])])
+            expected = [logits[..., : size[0], : size[1]]]
     for ours, theirs in zip(outputs, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
 

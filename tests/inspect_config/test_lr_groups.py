@@ -77,11 +77,14 @@ def test_an_eta_min_above_a_decayed_rate_is_told():
 
 def test_the_tool_prints_warns_and_draws(in_root, tmp_path, capsys):
     picture = tmp_path / 'deep' / 'lr.png'
-    option = 'param_scheduler.1.eta_min=1e-4'
-    assert tool('show_lr_groups', SEG, '--plot', picture, '--cfg-options', option) == 0
+    options = ['param_scheduler.1.eta_min=1e-4', 'param_scheduler.0.end=170000']
+    assert (
+        tool('show_lr_groups', SEG, '--plot', picture, '--cfg-options', *options) == 0
+    )
     out, err = capsys.readouterr()
     assert 'layer_00.no_decay' in out
     assert 'warning: PolyLR ends at eta_min=0.0001, above' in err
+    assert 'warning: LinearLR warms the learning rate up until iteration 170000' in err
     assert cv2.imread(str(picture)).std() > 5
 
 

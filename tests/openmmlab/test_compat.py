@@ -9,9 +9,11 @@ from typing import ClassVar
 
 import pytest
 import torch
+from mmdet.evaluation.metrics import CocoMetric
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -30,10 +32,22 @@ def test_what_is_overridden_is_there(owner, name):
     assert callable(getattr(kind, name, None)), f'{owner} has no {name} any more'
 
 
-@pytest.mark.parametrize('name', ['_log_dir', '_resume', '_load_from', '_has_loaded'])
+@pytest.mark.parametrize(
+    'name', ['_log_dir', '_resume', '_load_from', '_has_loaded', '_train_loop']
+)
 def test_the_runner_sets_what_we_read(name):
     source = inspect.getsource(Runner)
     assert f'self.{name}' in source, f'mmengine.runner.Runner has no {name} any more'
+
+
+def test_metrics_and_optimizers_set_what_we_read():
+    for kind, name in (
+        (CocoMetric, '_coco_api'),
+        (OptimWrapper, '_accumulative_counts'),
+    ):
+        assert f'self.{name}' in inspect.getsource(kind), (
+            f'{kind} has no {name} any more'
+        )
 
 
 class Numbers(torch.utils.data.Dataset):

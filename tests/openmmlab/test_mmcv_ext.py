@@ -438,6 +438,7 @@ def test_modules_imported_too_early_are_repaired_or_reported(fake_mmcv):
     assert 'before the first import of mm' in output
 
 
+@pytest.mark.slow
 @needs_served
 def test_detector_works_when_the_inferencers_were_imported_first():
     code = """

@@ -1,6 +1,7 @@
 """An HTTP server on the loopback interface that misbehaves as it is told."""
 
 import hashlib
+import re
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -90,7 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(200)
         self.send_header('ETag', etag)
         revision = ''.join(path.split('/')[4:5])  # /ORG/NAME/resolve/REVISION/FILE
-        commit = hashlib.sha1(revision.encode()).hexdigest()
+        named = re.fullmatch('[0-9a-f]{40}', revision)  # by its commit
+        commit = revision if named else hashlib.sha1(revision.encode()).hexdigest()
         self.send_header('X-Repo-Commit', commit)
         self.send_header('Content-Length', str(len(data) - start))
         self.end_headers()

@@ -10,15 +10,21 @@ from torch import Tensor, nn
 from convnext_backbone.config.loading import read_config
 
 CHANNELS = [8, 16, 24, 32]
+SEG_V2 = 'configs/seg/fpn_convnextv2_atto_ade20k.py'
 
 
 def tiny_config(config: str) -> Config:
     cfg = read_config(str(ROOT / config))
     model = cfg.model
     model.backbone.arch = dict(depths=[1, 1, 2, 1], channels=CHANNELS)
-    if config == DET:
+    if 'neck' in model:
         model.neck.in_channels = CHANNELS
-    else:
+    if config == SEG_V2:
+        model.neck.out_channels = 16
+        model.decode_head.update(
+            in_channels=[16] * 4, channels=16, norm_cfg=dict(type='BN')
+        )
+    elif config != DET:
         model.decode_head.update(in_channels=CHANNELS, channels=16)
         model.auxiliary_head.in_channels = CHANNELS[2]
     return cfg

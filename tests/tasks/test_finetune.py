@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger
 from support.commands import tool
 from support.paths import ROOT
 
+from convnext_backbone.backbone.convnext import ConvNeXt
 from convnext_backbone.checkpoints import CheckpointRef
 from convnext_backbone.datasets import cache
 from convnext_backbone.demo_scenes import make_demo_data
@@ -146,7 +147,7 @@ def test_unreachable_weights_are_told_first(demo, tmp_path, monkeypatch, capsys)
 
 def test_starts_from_the_weights_that_are_given(demo, tmp_path):
     weights = tmp_path / 'a.pth'
-    torch.save({'state_dict': {}}, weights)
+    torch.save(ConvNeXt('atto').state_dict(), weights)
     options = running.Options(str(demo), DET, init='a.pth')
     plan = running.make_plan(options, tmp_path / 'work')
     assert plan.weights.of == 'model'
@@ -165,7 +166,7 @@ def test_weights_are_fetched_once_a_run(demo, tmp_path, monkeypatch):
     monkeypatch.setattr(initial_weights, 'fetch', lambda ref: fetched.append(str(ref)))
     monkeypatch.setattr(training.Runner, 'from_cfg', stop)
     weights = tmp_path / 'a.pth'
-    torch.save({'state_dict': {}}, weights)
+    torch.save({'model_ema': ConvNeXt('atto').state_dict()}, weights)
     options = running.Options(str(demo), DET, init=f'{weights}#model_ema')
     for runs in (1, 2):  # the second finds the config and goes on with it
         with pytest.raises(StopError):

@@ -1,9 +1,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from convnext_backbone.backbone.convnext import ConvNeXt
+from convnext_backbone.checkpoints import CheckpointRef, Stated
+from convnext_backbone.checkpoints.stated.values import IMAGENET
 from convnext_backbone.config.checks import check_channels
 from convnext_backbone.config.names import SCOPE, configs_dir
 from convnext_backbone.config.parts import iter_heads
@@ -15,11 +19,15 @@ from convnext_backbone.tasks.finetune.default_weights import (
 )
 from convnext_backbone.tasks.finetune.plan import Plan
 from convnext_backbone.tasks.finetune.recipe import decide
+from convnext_backbone.tasks.finetune.run import what_is_stated
+from convnext_backbone.tasks.initial_weights import InitialWeights
 
 LEAVES = sorted(
     str(path.relative_to(configs_dir()).with_suffix(''))
     for path in configs_dir().glob('*/*.py')
 )
+SEG, FCOS = 'seg/upernet_convnext_atto_demo', 'det/fcos_convnext_t_coco'
+NOTHING = Stated()
 CLASSES = ('sea lion', "captain's hat", '日')
 
 
@@ -37,7 +45,9 @@ def numbers(task='det', images=300, masks=True, width=640, height=480, small=1):
     }
 
 
-def make_config(tmp_path, base, scratch=False, epochs=None, iters=None, **kwargs):
+def make_config(
+    tmp_path, base, scratch=False, epochs=None, iters=None, stated=NOTHING, **kwargs
+):
     cfg = Config.fromfile(configs_dir() / f'{base}.py')
     task = 'det' if base.startswith('det') else 'seg'
     counts = numbers(task, **kwargs)
@@ -45,7 +55,7 @@ def make_config(tmp_path, base, scratch=False, epochs=None, iters=None, **kwargs
     recipe = decide(cfg, counts, pretrained=not scratch, epochs=epochs, iters=iters)
     weights = None if scratch else default_weights(cfg)
     name = f'{SCOPE}{base}.py'
-    plan = Plan(name, cfg, data, recipe, weights, tmp_path, 'convnext-backbone')
+    plan = Plan(name, cfg, data, recipe, weights, tmp_path, 'convnext-backbone', stated)
     file = tmp_path / 'config.py'
     file.write_text(write_config(plan), encoding='utf-8')
     return Config.fromfile(file)
@@ -221,3 +231,48 @@ def test_small_objects_get_small_anchors(tmp_path):
     assert make_config(
         tmp_path, base, small=1
     ).model.rpn_head.anchor_generator.scales == [8]
+
+
+@pytest.mark.parametrize('base', ['det/mask_convnext_atto_nuclei', SEG, FCOS])
+@pytest.mark.parametrize(
+    'mean', [(127.5, 127.5, 127.5), (122.7709, 116.746, 104.0937), (0.0, 0.0, 0.0)]
+)
+def test_what_the_weights_state_is_written(tmp_path, base, mean):
+    stated = Stated('gelu_tanh', 1e-5, mean, (68.5, 66.6, 70.3), 'config.json')
+    cfg = make_config(tmp_path, base, stated=stated, masks=False)
+    old = Config.fromfile(configs_dir() / f'{base}.py')
+    assert (cfg.model.backbone.act, cfg.model.backbone.norm_eps) == ('gelu_tanh', 1e-5)
+    assert tuple(cfg.model.data_preprocessor.mean) == mean
+    assert tuple(cfg.model.data_preprocessor.std) == (68.5, 66.6, 70.3)
+    for key in ('type', 'bgr_to_rgb'):
+        assert cfg.model.data_preprocessor[key] == old.model.data_preprocessor[key]
+
+
+@pytest.mark.parametrize(
+    'stated',
+    [
+        NOTHING,
+        Stated('gelu', 1e-6, IMAGENET.mean, IMAGENET.std, 'x'),
+        Stated(mean=(1.0,), std=(2.0,), origin='x'),  # of grey images
+        Stated('mish', origin='x'),  # which loading refuses
+    ],
+)
+def test_what_the_base_has_already_is_not_written(tmp_path, made, stated):
+    cfg = make_config(tmp_path, SEG, stated=stated)
+    assert cfg.model.to_dict() == made[SEG].model.to_dict()
+
+
+def test_what_is_stated_is_looked_up_where_the_backbone_is_ours(tmp_path):
+    ours = Config.fromfile(configs_dir() / f'{SEG}.py')
+    swin = Config.fromfile(configs_dir() / 'det/mask_swin_t_coco.py')
+    name = CheckpointRef.parse('timm://convnext_xxlarge.clip_laion2b_rewind')
+    weights = InitialWeights('model', name)
+    assert what_is_stated(weights, ours, fetched=False).norm_eps == 1e-5
+    assert what_is_stated(weights, swin, fetched=False) == NOTHING
+    assert what_is_stated(None, ours, fetched=True) == NOTHING
+    state = ConvNeXt('atto', act='relu').state_dict()
+    cfg = "model = dict(backbone=dict(type='ConvNeXt', act='relu'))"
+    torch.save({'state_dict': state, 'meta': {'cfg': cfg}}, tmp_path / 'a.pth')
+    local = InitialWeights('model', CheckpointRef.parse(tmp_path / 'a.pth'))
+    for fetched in (False, True):
+        assert what_is_stated(local, ours, fetched).act == 'relu'

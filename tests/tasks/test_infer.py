@@ -2,12 +2,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
-from support.commands import DET, tool
+from support.commands import DET, SEG, tool
 
+from convnext_backbone.config.loading import read_config
 from convnext_backbone.foundation.errors import UserError
 from convnext_backbone.tasks.infer import (
     broken_links,
+    build_model,
     find_images,
     plan_outputs,
     read_image,
@@ -139,3 +143,16 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(
     assert capsys.readouterr().err == (
         f'error: writing {out}/predictions.json: Not a directory ({out})\n'
     )
+
+
+@pytest.mark.parametrize(
+    'classes', [tuple('gfedcba'), tuple('abcdefg'), None], ids=['other', 'more', 'none']
+)
+def test_classes_are_those_of_the_checkpoint(in_root, tmp_path, classes):
+    cfg = read_config(SEG)
+    init_default_scope(cfg.default_scope)
+    state = MODELS.build(cfg.model).state_dict()
+    meta = {'dataset_meta': {'classes': classes}} if classes else {}
+    torch.save({'meta': meta, 'state_dict': state}, tmp_path / 'a.pth')
+    found = build_model(cfg, str(tmp_path / 'a.pth')).dataset_meta['classes']
+    assert found == (classes or cfg.metainfo.classes)

@@ -7,6 +7,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from pycocotools.coco import COCO as PlainCOCO
+from pycocotools.cocoeval import COCOeval
+from support.coco_scenes import make_scenes, predict
 
 from convnext_backbone.results.predictions import encode
 from convnext_backbone.tasks.report import findings as found
@@ -16,7 +19,10 @@ from convnext_backbone.tasks.report import (
 )
 from convnext_backbone.tasks.report.coco_metric import GroundTruth, Predicted
 from convnext_backbone.tasks.report.detection_findings import summarise
-from convnext_backbone.tasks.report.detection_matching import match_boxes
+from convnext_backbone.tasks.report.detection_matching import (
+    find_in_crowds,
+    match_boxes,
+)
 
 
 def squares(*places: tuple[int, int], side: int = 20) -> np.ndarray:
@@ -132,6 +138,7 @@ def test_ap_of_every_class_is_that_of_pycocotools(scenes):
 def test_detections_are_matched_and_mistakes_counted(scenes):
     images, truth = scenes
     result = summarise(images, truth)
+    assert result.warnings == []
     expected = [
         [1, 0, 0, 0],
         [1, 1, 0, 0],
@@ -153,12 +160,85 @@ def test_detections_are_matched_and_mistakes_counted(scenes):
     assert worst.score == pytest.approx(50)
 
 
+@pytest.mark.parametrize(
+    ('found', 'objects', 'ignored'),
+    [
+        # inside of the crowd of dogs; a dog elsewhere; a cat in the crowd
+        ([(50, 50, 60, 60, 1, 0.9), (80, 80, 95, 95, 1, 0.8)], [], [True, True]),
+        ([(0, 0, 20, 20, 1, 0.9), (60, 60, 80, 80, 0, 0.8)], [], [False, False]),
+        # half inside; less than half
+        ([(40, 60, 60, 80, 1, 0.9), (30, 60, 60, 80, 1, 0.9)], [], [True, False]),
+        # of two for the dog in front of the crowd, the surer one takes it
+        (
+            [(50, 50, 70, 70, 1, 0.4), (50, 50, 70, 69, 1, 0.6)],
+            [(50, 50, 70, 70, 1)],
+            [True, False],
+        ),
+    ],
+)
+def test_predictions_in_crowds_are_left_out(found, objects, ignored):
+    crowds = np.array([(50, 50, 99, 99, 1)], float)
+    objects = np.array(objects, float).reshape(-1, 5)
+    result = find_in_crowds(np.array(found, float), objects, crowds)
+    assert result.tolist() == ignored
+
+
+def test_a_report_does_not_count_crowds_against_a_model(scenes):
+    images, truth = scenes
+    inside = [(52, 52, 70, 70), (75, 60, 95, 80)]
+    boxes = np.concatenate([images[1].boxes, inside])
+    masks = [*images[1].masks, *[encode(np.eye(100, dtype=bool))] * 2]
+    more = prediction(2, boxes, [1, 2, 1, 0], [0.8, 0.6, 0.9, 0.9], masks)
+    result = summarise([images[0], more], truth)
+    # The dog in the crowd of dogs is no mistake, the cat in it is one.
+    assert result.matrix.counts[3].tolist() == [1, 0, 1, 0]
+    notes = {example.note for example in result.best + result.worst}
+    assert '1 of 1 found, 2 wrong' in notes
+
+
+@pytest.mark.parametrize('seed', [0, 1, 2])
+def test_no_true_positive_is_taken_for_a_prediction_in_a_crowd(seed):
+    """Of one class, what is left over is what COCO counts as false."""
+    from faster_coco_eval import COCO
+
+    content = make_scenes({'a': 5}, images=12, seed=seed)
+    samples = predict(content, ('a',), seed)
+    images = []
+    for sample in samples:
+        found = sample['pred_instances']
+        count = len(found['labels'])
+        boxes = found['bboxes'].numpy()
+        images.append(prediction(sample['img_id'], boxes, [0] * count, [0.9] * count))
+    truth = GroundTruth(COCO(content), ('a',))
+    counts, _, _ = match_boxes(images, truth)
+    plain = PlainCOCO()
+    plain.dataset = copy.deepcopy(content)
+    plain.createIndex()
+    entries = [
+        dict(image_id=i.image_id, category_id=5, score=0.9, bbox=[x, y, u - x, v - y])
+        for i in images
+        for x, y, u, v in i.boxes.tolist()
+    ]
+    evaluation = COCOeval(plain, plain.loadRes(entries), 'bbox')
+    evaluation.params.iouThrs = np.array([0.5])
+    evaluation.evaluate()
+    false = sum(
+        int(((e['dtMatches'][0] == 0) & ~e['dtIgnore'][0]).sum())
+        for e in evaluation.evalImgs
+        if e is not None and e['aRng'] == evaluation.params.areaRng[0]
+    )
+    assert counts[1, 0] == false
+    assert (counts[0].sum(), evaluation.params.catIds) == (12 * 5, [5])
+
+
 def test_images_without_predictions_or_objects_are_counted(scenes):
     _, truth = scenes
     images = [prediction(1, [], [], []), prediction(2, [], [], [])]
     result = summarise(images, truth)
     assert result.matrix.counts[:3, 3].tolist() == [1, 2, 0]
     assert result.metrics['Box AP'] == 0
+    (warning,) = result.warnings
+    assert warning.startswith('No predictions: the model found nothing in any of the 2')
     assert [example.score for example in result.best + result.worst] == [0, 0]
     truth.coco.imgToAnns[1] = []
     _, best, worst = match_boxes(images, truth)

@@ -10,7 +10,7 @@ differentiates where this cannot run. What is saved here:
 - Layer scale and drop path's factor enter in the addition of the residual. The
   gradient of layer scale follows from that of the second linear, so that the block's
   output need not be kept.
-- The cheap results (LayerNorm, GELU) or more are recomputed in backward, see
+- The cheap results (LayerNorm, activation) or more are recomputed in backward, see
   :data:`KEPT`.
 """
 
@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from convnext_backbone.backbone.block.activations import ACTIVATIONS
 from convnext_backbone.backbone.block.block_weights import BlockWeights, cast
 from convnext_backbone.backbone.block.depthwise import (
     convolve,
@@ -30,18 +30,33 @@ from convnext_backbone.backbone.block.depthwise import (
     weight_gradient,
 )
 from convnext_backbone.backbone.block.grn import Grn, sample_norm
-from convnext_backbone.backbone.block.linear import linear, linear_gelu
+from convnext_backbone.backbone.block.linear import linear, linear_act
 from convnext_backbone.backbone.block.rows import add_to_kept, as_rows, groups, select
 
 # What is kept for backward at each level of `with_cp`; the rest is recomputed there.
 # The block's input is always kept. Of C channels, conv and norm have C, the others 4C.
 KEPT: dict[bool | str, frozenset[str]] = {
-    False: frozenset({'conv', 'norm', 'linear', 'gelu'}),
+    False: frozenset({'conv', 'norm', 'linear', 'act'}),
     'selective': frozenset({'conv', 'linear'}),
     'hidden': frozenset({'conv'}),
     True: frozenset(),
 }
 NORM_EPS = 1e-6
+
+
+class Settings(NamedTuple):
+    """What a block computes with its weights, where archs differ.
+
+    Attributes:
+        act: The activation between the linears, a name of :data:`ACTIVATIONS`.
+        norm_eps: What LayerNorm adds to the variance.
+    """
+
+    act: str = 'gelu'
+    norm_eps: float = NORM_EPS
+
+
+DEFAULTS = Settings()
 
 
 class _KeptRows(NamedTuple):
@@ -70,7 +85,7 @@ class _Rows(NamedTuple):
             mean,
             rstd,
             self.hidden if 'linear' in parts else None,
-            self.active if 'gelu' in parts else None,
+            self.active if 'act' in parts else None,
         )
 
 
@@ -80,6 +95,7 @@ def residual_block(
     kept: Sequence[int],
     scale: float,
     with_cp: bool | str,
+    settings: Settings = DEFAULTS,
 ) -> Tensor:
     """Add a block's branch, times ``scale``, to the kept samples.
 
@@ -92,6 +108,7 @@ def residual_block(
         kept: Ascending indices of the samples that get the branch.
         scale: Factor of the branch.
         with_cp: A key of :data:`KEPT`.
+        settings: Activation and eps.
 
     Returns:
         (N, C, H, W), channels_last.
@@ -102,11 +119,12 @@ def residual_block(
     )
     dtype = _compute_dtype(x)
     if needs_grad:
-        return _ResidualBlock.apply(x, kept, scale, with_cp, dtype, *weights)
+        return _ResidualBlock.apply(x, kept, scale, with_cp, dtype, settings, *weights)
     if not kept:
         return x
     with torch.autocast(x.device.type, enabled=False):
-        return _forward(x, cast(weights, dtype), kept, scale, frozenset())[0]
+        used = cast(weights, dtype)
+        return _forward(x, used, kept, scale, frozenset(), settings)[0]
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:
@@ -118,14 +136,15 @@ def _compute_dtype(x: Tensor) -> torch.dtype:
 
 class _ResidualBlock(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, kept, scale, with_cp, dtype, *weights) -> Tensor:
-        ctx.kept, ctx.scale, ctx.dtype = kept, scale, dtype
+    def forward(ctx, x, kept, scale, with_cp, dtype, settings, *weights) -> Tensor:
+        ctx.kept, ctx.scale, ctx.dtype, ctx.settings = kept, scale, dtype, settings
         if not kept:
             ctx.save_for_backward(*weights)
             return x.clone()  # of a view, nothing could be changed in place
         with torch.autocast(x.device.type, enabled=False):
             used = cast(BlockWeights(*weights), dtype)
-            out, conv, norms, rows = _forward(x, used, kept, scale, KEPT[with_cp])
+            keep = KEPT[with_cp]
+            out, conv, norms, rows = _forward(x, used, kept, scale, keep, settings)
         flat = [tensor for row in rows for tensor in row]
         ctx.save_for_backward(*weights, x, conv, norms, *flat)
         return out
@@ -152,13 +171,14 @@ class _ResidualBlock(torch.autograd.Function):
             used = cast(BlockWeights(*weights), ctx.dtype)
             with torch.autocast(x.device.type, enabled=False):
                 grad_x, grads = _backward(
-                    grad, x, conv, norms, rows, used, ctx.kept, ctx.scale, need_x
+                    *(grad, x, conv, norms, rows, used),
+                    *(ctx.kept, ctx.scale, ctx.settings, need_x),
                 )
         wanted = (
             g.to(w.dtype).view_as(w) if need and g is not None else None
             for g, w, need in zip(grads, weights, needed, strict=True)
         )
-        return grad_x, None, None, None, None, *wanted
+        return grad_x, None, None, None, None, None, *wanted
 
 
 def _forward(
@@ -167,6 +187,7 @@ def _forward(
     kept: Sequence[int],
     scale: float,
     keep: frozenset[str],
+    settings: Settings,
 ) -> tuple[Tensor, Tensor | None, Tensor | None, list[_KeptRows]]:
     """Return the block's output, and for backward, as far as in ``keep``, the rest.
 
@@ -184,7 +205,10 @@ def _forward(
     factor = _factor(weights, scale)
     saved, norms = [], []
     for group in groups(x, kept, weights):
-        rows = [_compute(conv_rows[c.inner], weights, _KeptRows(), keep) for c in group]
+        rows = [
+            _compute(conv_rows[c.inner], weights, settings, _KeptRows(), keep)
+            for c in group
+        ]
         grn = None
         if weights.grn_gamma is not None:
             norms.append(sample_norm([row.active for row in rows]))
@@ -208,6 +232,7 @@ def _backward(
     weights: BlockWeights,
     kept: Sequence[int],
     scale: float,
+    settings: Settings,
     need_x: bool,
 ) -> tuple[Tensor | None, BlockWeights]:
     """Return the gradients of the block's input and of its parameters."""
@@ -223,7 +248,9 @@ def _backward(
     todo = iter(saved)
 
     for i, group in enumerate(groups(x, kept, weights)):
-        rows = [_compute(conv_rows[c.inner], weights, next(todo)) for c in group]
+        rows = [
+            _compute(conv_rows[c.inner], weights, settings, next(todo)) for c in group
+        ]
         row_grads = [grad_rows[c.outer].to(dtype) for c in group]
         grn = None if norms is None else Grn(norms[i], weights)
         _second_linear(rows, row_grads, grn, weights, factor, sums, first=i == 0)
@@ -232,7 +259,8 @@ def _backward(
             hidden = linear(scaled, weights.weight2.t())  # gradients from here on
             if grn is not None:
                 hidden = grn.backward(hidden, row.active)
-            torch.ops.aten.gelu_backward(hidden, row.hidden, grad_input=hidden)
+            assert row.hidden is not None  # backward computes all of a row
+            hidden = ACTIVATIONS[settings.act].backward(hidden, row.hidden)
             _add_product(sums.weight1, hidden, row.normed, first=chunk.inner.start == 0)
             sums.bias1.add_(hidden.sum(0, dtype=sums.bias1.dtype))
             normed = linear(hidden, weights.weight1.t())
@@ -261,6 +289,7 @@ def _backward(
 def _compute(
     conv: Tensor,
     weights: BlockWeights,
+    settings: Settings,
     known: _KeptRows,
     keep: frozenset[str] | None = None,
 ) -> _Rows:
@@ -272,14 +301,15 @@ def _compute(
     normed, mean, rstd, hidden, active = known
     if normed is None or mean is None or rstd is None:
         normed, mean, rstd = torch.native_layer_norm(
-            conv, conv.shape[1:], weights.norm_weight, weights.norm_bias, NORM_EPS
+            *(conv, conv.shape[1:], weights.norm_weight, weights.norm_bias),
+            settings.norm_eps,
         )
     if keep is not None and 'linear' not in keep:
-        active = linear_gelu(normed, weights.weight1, weights.bias1)
+        active = linear_act(normed, weights.weight1, weights.bias1, settings.act)
     elif active is None:
         if hidden is None:
             hidden = linear(normed, weights.weight1, weights.bias1)
-        active = F.gelu(hidden)
+        active = ACTIVATIONS[settings.act].apply(hidden)
     return _Rows(normed, mean, rstd, hidden, active)
 
 

@@ -4,7 +4,7 @@ On AMD processors oneDNN's fp32 matmul is a fifth faster than MKL's (Zen 4: 190
 against 155 GFLOPS on two cores), and GELU can ride on it while its output is still in
 the cache. PyTorch offers oneDNN's matmul for fp32 through its compiler's op only;
 where a build lacks that op, and for all other devices and types, these functions are
-``F.linear`` and ``F.gelu``.
+``F.linear`` and the activation after it.
 """
 
 import math
@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
+
+from convnext_backbone.backbone.block.activations import ACTIVATIONS
 
 _HAS_OP = torch.backends.mkldnn.is_available() and hasattr(
     torch.ops.mkldnn, '_linear_pointwise'
@@ -35,11 +37,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(x, weight, bias)
 
 
-def linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """GELU of :func:`linear`, the exact one (with erf)."""
-    if _has_onednn(x):
+def linear_act(x: Tensor, weight: Tensor, bias: Tensor, act: str) -> Tensor:
+    """Apply an activation, a name of :data:`ACTIVATIONS`, to :func:`linear`."""
+    if act == 'gelu' and _has_onednn(x):
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, 'gelu', [], 'none')
-    return F.gelu(F.linear(x, weight, bias))
+    return ACTIVATIONS[act].apply(linear(x, weight, bias))
 
 
 def _has_onednn(x: Tensor) -> bool:

@@ -1,14 +1,19 @@
 """The ConvNeXt block as a module, with V2's GRN."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import torch
-import torch.nn.functional as F
 from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
+from convnext_backbone.backbone.block.activations import ACTIVATIONS
 from convnext_backbone.backbone.block.block_weights import BlockWeights
-from convnext_backbone.backbone.block.function import NORM_EPS, residual_block
+from convnext_backbone.backbone.block.function import (
+    NORM_EPS,
+    Settings,
+    residual_block,
+)
 from convnext_backbone.backbone.block.grn import relative_norm
 
 
@@ -37,7 +42,7 @@ class GRN(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block: depthwise conv, LayerNorm, linear, GELU, (GRN,) linear.
+    """Residual block: depthwise conv, LayerNorm, linear, activation, (GRN,) linear.
 
     Args:
         channels: C, in and out; the hidden width is 4C.
@@ -46,6 +51,8 @@ class Block(nn.Module):
         layer_scale_init_value: Start of ``gamma``; 0 leaves layer scale out.
         use_grn: V2's GRN on the hidden activations.
         with_cp: What backward recomputes, see ``ConvNeXt``.
+        act: The activation, a name of :data:`.activations.ACTIVATIONS`.
+        norm_eps: What LayerNorm adds to the variance.
     """
 
     def __init__(
@@ -56,12 +63,14 @@ class Block(nn.Module):
         layer_scale_init_value: float = 1.0,
         use_grn: bool = False,
         with_cp: bool | str = 'selective',
+        act: str = 'gelu',
+        norm_eps: float = NORM_EPS,
     ) -> None:
         super().__init__()
         self.dwconv = nn.Conv2d(
             channels, channels, kernel_size, padding=kernel_size // 2, groups=channels
         )
-        self.norm = nn.LayerNorm(channels, eps=NORM_EPS)
+        self.norm = nn.LayerNorm(channels, eps=norm_eps)
         self.pwconv1 = nn.Linear(channels, 4 * channels)
         self.grn = GRN(4 * channels) if use_grn else None
         self.pwconv2 = nn.Linear(4 * channels, channels)
@@ -72,6 +81,7 @@ class Block(nn.Module):
         )
         self.drop_path_rate = drop_path_rate
         self.with_cp = with_cp
+        self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
@@ -79,11 +89,13 @@ class Block(nn.Module):
             return self.formula(x)
         if not self._is_plain():
             return self.formula(x)
-        if not self._drops():
-            return residual_block(x, self.weights(), range(len(x)), 1, self.with_cp)
-        kept = self._draw(len(x)).nonzero().flatten().tolist()
-        scale = 1 / (1 - self.drop_path_rate)
-        return residual_block(x, self.weights(), kept, scale, self.with_cp)
+        settings = Settings(self.act, self.norm.eps)
+        kept: Sequence[int] = range(len(x))
+        scale = 1.0
+        if self._drops():
+            kept = self._draw(len(x)).nonzero().flatten().tolist()
+            scale = 1 / (1 - self.drop_path_rate)
+        return residual_block(x, self.weights(), kept, scale, self.with_cp, settings)
 
     def formula(self, x: Tensor) -> Tensor:
         """The same in plain terms, for whatever follows or transforms operations.
@@ -148,7 +160,7 @@ class Block(nn.Module):
         """Everything between the block's input and the addition to it."""
         x = self.dwconv(x)
         x = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
-        x = F.gelu(self.pwconv1(self.norm(x)))
+        x = ACTIVATIONS[self.act].apply(self.pwconv1(self.norm(x)))
         if self.grn is not None:
             x = self.grn(x)
         x = self.pwconv2(x)

@@ -8,10 +8,11 @@ names no config. Text that is more than data is therefore left out.
 import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from mmengine.logging import MMLogger
 
-CONTAINERS = ('dict', 'list', 'tuple', 'set')
+CONTAINERS = {'dict': dict, 'list': list, 'tuple': tuple, 'set': set}
 # A config can ask for imports; these packages are the ones that it is for.
 IMPORTABLE = ('convnext_backbone', 'mmcv', 'mmdet', 'mmengine', 'mmpretrain', 'mmseg')
 
@@ -59,6 +60,39 @@ def is_data(text: str) -> bool:
             if not set(modules) <= {*IMPORTABLE, 'imports', 'allow_failed_imports'}:
                 return False
     return True
+
+
+def plain_values(text: str) -> dict[str, object]:
+    """Return what a config assigns to names, as far as it is data; nothing is run."""
+    values: dict[str, object] = {}
+    try:
+        statements = ast.parse(text).body
+        for statement in statements:
+            if isinstance(statement, ast.Assign) and _is_plain(statement.value):
+                value = _evaluate(statement.value)
+                names = (n.id for n in statement.targets if isinstance(n, ast.Name))
+                values.update(dict.fromkeys(names, value))
+    except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError):
+        return {}  # the last ones of a call such as dict(1)
+    return values
+
+
+def _evaluate(node: ast.expr) -> Any:
+    """Return the value of a node that :func:`_is_plain`."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.UnaryOp):
+        return -_evaluate(node.operand)
+    if isinstance(node, ast.Dict):
+        keys = (_evaluate(key) for key in node.keys if key is not None)
+        return dict(zip(keys, map(_evaluate, node.values), strict=True))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        given = {k.arg: _evaluate(k.value) for k in node.keywords if k.arg is not None}
+        return CONTAINERS[node.func.id](*map(_evaluate, node.args), **given)
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
+        return kind(map(_evaluate, node.elts))
+    raise TypeError(f'{type(node).__name__} is no plain value')
 
 
 def _is_plain(node: ast.expr) -> bool:

@@ -1,9 +1,12 @@
 """Writes the config of a fine-tuning: short, readable, the user's to edit."""
 
+import math
 import shlex
 
+from convnext_backbone.backbone.block import ACTIVATIONS, NORM_EPS
 from convnext_backbone.backbone.init_cfg import CHECKPOINT_INIT
 from convnext_backbone.config.parts import is_ours, iter_heads
+from convnext_backbone.openmmlab.normalisation import is_same
 from convnext_backbone.results.drawing import default_palette
 from convnext_backbone.tasks.finetune import detector_config, segmentor_config
 from convnext_backbone.tasks.finetune.config_code import (
@@ -79,7 +82,35 @@ def model(plan: Plan, model: dict) -> dict:
             )
     if plan.recipe.frozen_stages >= 0:
         backbone['frozen_stages'] = plan.recipe.frozen_stages
+    backbone |= functions(plan)
+    images = normalisation(plan)
+    if images:
+        model['data_preprocessor'] = {**images, **model.get('data_preprocessor', {})}
     return {**({'backbone': backbone} if backbone else {}), **model}
+
+
+def functions(plan: Plan) -> dict:
+    """Return activation and eps where the weights state others than the base has."""
+    base = plan.base.model.get('backbone') or {}
+    changes: dict[str, object] = {}
+    if plan.stated.act in ACTIVATIONS and plan.stated.act != base.get('act', 'gelu'):
+        changes['act'] = plan.stated.act
+    eps = plan.stated.norm_eps
+    if eps and not math.isclose(eps, base.get('norm_eps', NORM_EPS), rel_tol=1e-3):
+        changes['norm_eps'] = eps
+    return changes
+
+
+def normalisation(plan: Plan) -> dict:
+    """Return mean and std where the weights state others than the base has."""
+    preprocessor = plan.base.model.get('data_preprocessor') or {}
+    own = [list(preprocessor.get(key) or []) for key in ('mean', 'std')]
+    mean, std = plan.stated.mean, plan.stated.std
+    if mean is None or std is None or len(mean) != len(own[0]):
+        return {}  # not stated, or of other channels
+    if is_same(own[0], mean) and is_same(own[1], std):
+        return {}
+    return dict(mean=list(mean), std=list(std))
 
 
 def _set_classes(plan: Plan, model: dict, name: str, head: dict) -> None:

@@ -1,10 +1,11 @@
 """Everything that the config of a fine-tuning is written from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmengine.config import Config
 
+from convnext_backbone.checkpoints import Stated
 from convnext_backbone.datasets.cache import Converted
 from convnext_backbone.tasks.finetune.config_code import Expression
 from convnext_backbone.tasks.finetune.recipe import Recipe
@@ -23,6 +24,7 @@ class Plan:
         weights: What it starts from; None: random weights.
         work_dir: Output folder.
         command: The command that the user typed.
+        stated: What the weights' source states of them.
     """
 
     base_name: str
@@ -32,6 +34,7 @@ class Plan:
     weights: InitialWeights | None
     work_dir: Path
     command: str
+    stated: Stated = field(default_factory=Stated)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from mmengine.logging import MMLogger
 from convnext_backbone import checkpoints
 from convnext_backbone.config.loading import load_run_config, read_config
 from convnext_backbone.config.names import SCOPE, find_config
+from convnext_backbone.config.parts import is_ours
 from convnext_backbone.datasets import find_source
 from convnext_backbone.datasets.cache import Converted, cache_folder, prepare, read
 from convnext_backbone.datasets.formats.mask_options import MaskOptions
@@ -177,6 +178,7 @@ def make_plan(
     weights = choose_weights(options, base)
     if weights and not dry_run:
         fetch_initial_weights([weights], 'finetune')
+    stated = what_is_stated(weights, base, fetched=not dry_run)
     source = options.source(task)
     if dry_run:
         _, numbers = read(source, options.classes, SEED)
@@ -201,7 +203,7 @@ def make_plan(
         assert file is not None, 'read_base has read it'
         name = f'{SCOPE}{file.parent.name}/{file.name}'
     command = options.command(work_dir)
-    return Plan(name, base, data, recipe, weights, work_dir, command)
+    return Plan(name, base, data, recipe, weights, work_dir, command, stated)
 
 
 def choose_weights(options: Options, base: Config) -> InitialWeights | None:
@@ -220,6 +222,24 @@ def choose_weights(options: Options, base: Config) -> InitialWeights | None:
     if reference.path is not None:
         reference = reference.at(reference.path.resolve())
     return InitialWeights('model', reference)
+
+
+def what_is_stated(
+    weights: InitialWeights | None, base: Config, fetched: bool
+) -> checkpoints.Stated:
+    """Return what the source of the weights states of them; nothing is downloaded.
+
+    Args:
+        weights: What the training starts from.
+        base: The config that is fine-tuned.
+        fetched: Whether they are on this machine.
+    """
+    if weights is None or not is_ours(base.model.get('backbone')):
+        return checkpoints.Stated()
+    path = weights.reference.path
+    if fetched or (path is not None and path.is_file()):
+        return checkpoints.stated_by(weights.reference)
+    return checkpoints.stated_by_name(weights.reference)
 
 
 def _tell(data: Converted) -> None:

@@ -45,13 +45,19 @@ class GroundTruth:
         by_name = {entry['name']: entry['id'] for entry in self.coco.cats.values()}
         return [by_name[name] for name in self.classes]
 
-    def objects(self, image_id: int) -> list[dict]:
-        """Return the annotations of an image, without crowds and other categories."""
+    def objects(self, image_id: int, *, crowds: bool = False) -> list[dict]:
+        """Return the annotations of an image that are of one of the classes.
+
+        Args:
+            image_id: The image.
+            crowds: Whether to return those of crowds, in place of single objects.
+        """
         cat_ids = set(self.cat_ids)
         return [
             annotation
             for annotation in self.coco.imgToAnns[image_id]
-            if not annotation.get('iscrowd') and annotation['category_id'] in cat_ids
+            if bool(annotation.get('iscrowd')) == crowds
+            and annotation['category_id'] in cat_ids
         ]
 
 

@@ -52,7 +52,7 @@ def collect_findings(
             dataset = runner.test_dataloader.dataset
         for part in (runner.logger, *runner.logger.handlers):
             part.setLevel('INFO')
-        checkpoints.load(runner.model, checkpoint, strict=True)
+        runner.load_trained(checkpoint)
         begin = time.perf_counter()
         with data_errors_told('evaluating on the validation data'):
             runner.test()

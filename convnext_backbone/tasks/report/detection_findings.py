@@ -7,6 +7,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 
+from convnext_backbone.openmmlab.no_predictions import no_predictions
 from convnext_backbone.registry import METRICS
 from convnext_backbone.results.names import common_folder
 from convnext_backbone.results.predictions import encode
@@ -153,6 +154,9 @@ def summarise(
             Curve(f'IoU {name}', _recall(main), _mean_over_classes(main[index]))
             for index, name in IOU_CURVES.items()
         ],
+        warnings=[]
+        if any(len(image.scores) for image in images)
+        else [f'{no_predictions(len(images))}.'],
     )
 
 

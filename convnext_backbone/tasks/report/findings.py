@@ -72,6 +72,7 @@ class Findings:
     images: int
     class_curves: list[Curve] = field(default_factory=list)
     iou_curves: list[Curve] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # what makes them doubtful
 
 
 class Extremes(Generic[ItemT]):

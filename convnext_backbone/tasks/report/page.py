@@ -125,6 +125,7 @@ def _context(history: History, cfg: Config, checkpoint: str | None) -> dict:
         missing.append('The last run did not come to its end, or is still running.')
     evaluated = _evaluate(history, cfg, checkpoint, missing)
     findings = evaluated.findings if evaluated else None
+    missing += findings.warnings if findings else []
     classes = _classes(cfg, evaluated)
     palette = (evaluated.metainfo.get('palette') if evaluated else None) or (
         default_palette(len(classes))
