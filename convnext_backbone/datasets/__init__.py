@@ -5,6 +5,7 @@
 ``formats/``         a folder -> its images, and how their annotations are read
 ``scan.py``          reads every image with its annotations
 ``images.py``        decodes one image and checks it
+``depth.py``         images of 16 bits that hold fewer
 ``processes.py``     applies a function to many images in several processes
 ``checks.py``        faults of the data set as a whole
 ``duplicates.py``    near-duplicates in training and validation

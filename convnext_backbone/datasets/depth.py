@@ -6,7 +6,6 @@ becomes 0 to 15 of 255.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -57,10 +56,9 @@ def peak_of(pixels: np.ndarray) -> int | None:
 
 
 def check_depth(root: Path, records: Sequence[Record]) -> list[Fault]:
-    """Return a fault if images of 16 bits use few of them.
+    """Return a fault if some images of 16 bits, or all, use few of them.
 
-    Where some are bright, dark ones may be of another camera, or of the night: then it
-    is a warning.
+    It is a warning: the images may be of the night.
 
     Args:
         root: Of the data set.
@@ -68,7 +66,6 @@ def check_depth(root: Path, records: Sequence[Record]) -> list[Fault]:
     """
     deep = sorted((r.peak, str(r.image)) for r in records if r.peak is not None)
     dark = [entry for entry in deep if entry[0] < 1 << DARK_BITS]
-    level: Literal['error', 'warning'] = 'error' if dark == deep else 'warning'
     if not dark and deep and deep[-1][0] < 1 << DIM_BITS:
         dark = deep
     if not dark:
@@ -78,7 +75,7 @@ def check_depth(root: Path, records: Sequence[Record]) -> list[Fault]:
         f'{len(dark)} of {len(deep)} images of 16 bits, such as {example}, '
         f'{describe_peak(highest)}'
     )
-    return [Fault(level, 'dark-16-bit', str(root), message)]
+    return [Fault('warning', 'dark-16-bit', str(root), message)]
 
 
 def describe_peak(highest: int) -> str:

@@ -3,10 +3,15 @@
 ========================  ===================================================
 ``coco.py``               detection, one json for each split
 ``coco_tables.py``        what the tables of such a json must be
+``coco_objects.py``       one of its annotations
 ``coco_segmentation.py``  what its polygons and RLEs must be
+``coco_flags.py``         what takes an object out of training
+``coco_boxes.py``         its boxes against what else states the place
 ``voc.py``                detection, one xml for each image
 ``yolo.py``               detection, one text file for each image
 ``yolo_config.py``        its data.yaml
+``yolo_darknet.py``       its obj.data, as CVAT writes it
+``yolo_lines.py``         what the numbers of a line mean
 ``labelme.py``            detection, one json for each image
 ``labelme_images.py``     finds the image of such a json
 ``per_image.py``          what the three formats with a file for each image share

@@ -8,17 +8,11 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from convnext_backbone.datasets.formats.boxes import check_box
-from convnext_backbone.datasets.formats.coco_boxes import (
-    CORNERS,
-    are_corners,
-    check_against_area,
-    check_against_mask,
-)
-from convnext_backbone.datasets.formats.coco_flags import is_ignored
-from convnext_backbone.datasets.formats.coco_segmentation import check_segmentation
+from convnext_backbone.datasets.formats.coco_boxes import CORNERS, are_corners
+from convnext_backbone.datasets.formats.coco_objects import read_object
 from convnext_backbone.datasets.formats.coco_tables import (
     annotations_of,
     is_id,
@@ -138,7 +132,7 @@ def read_item(
                 'unknown-category' if is_id(number) else 'bad-annotation', message, id
             )
             continue
-        instance, wrong = _read_object(annotation, category, item, width, height)
+        instance, wrong = read_object(annotation, category, file, width, height)
         faults += wrong
         if instance is None:
             continue
@@ -154,44 +148,6 @@ def read_item(
                 Fault('warning', 'no-segmentation', file, message, instance.id)
             )
     return instances, faults
-
-
-def _read_object(
-    annotation: dict, category: str, item: Item[Entries], width: int, height: int
-) -> tuple[Instance | None, list[Fault]]:
-    """Read one annotation; return the object, None if it cannot be used, and faults."""
-    file = item.annotation[0]
-    id = f'annotation {annotation.get("id")}'
-    faults: list[Fault] = []
-
-    def fault(
-        kind: str, message: str, level: Literal['error', 'warning'] = 'error'
-    ) -> list[Fault]:
-        return [Fault(level, kind, file, message, id)]
-
-    bbox = annotation.get('bbox')
-    if not isinstance(bbox, list) or [*map(is_number, bbox)] != [True] * 4:
-        message = f'has the bbox {bbox!r}, expected x, y, width, height'
-        return None, fault('bad-annotation', message)
-    x, y, w, h = bbox
-    segmentation = annotation.get('segmentation') or None
-    wrong = segmentation and check_segmentation(segmentation, width, height)
-    if wrong:
-        return None, fault('bad-segmentation', wrong)
-    try:
-        crowd = is_ignored(annotation)
-    except ValueError as error:
-        return None, fault('bad-annotation', str(error))
-    if segmentation and not crowd:
-        differs = check_against_mask(bbox, segmentation, width, height)
-        if differs is not None and differs[0]:
-            faults = fault('box-notation', differs[1])
-        elif differs is not None:
-            faults = fault('box-and-mask-differ', differs[1], 'warning')
-    elif not segmentation:
-        wrong = check_against_area(bbox, annotation.get('area'))
-        faults = fault('box-notation', wrong) if wrong else []
-    return Instance(category, (x, y, x + w, y + h), id, segmentation, crowd), faults
 
 
 def _files(root: Path) -> tuple[list[Path], list[Path]]:

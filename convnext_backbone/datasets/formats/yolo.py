@@ -231,8 +231,7 @@ def read_item(
         try:
             found = read_values(words[1:], keypoints)
         except UserError as error:
-            fault = Fault('error', 'bad-annotation', str(file), str(error), id)
-            faults.append(fault)
+            faults.append(Fault('error', 'bad-annotation', str(file), str(error), id))
             continue
         if found.confidence is not None:
             message = (
