@@ -248,6 +248,28 @@ def test_binary_masks_and_three_names(tmp_path):
     assert kinds_of(find_source(root)) == [('error', 'ambiguous-numbers')]
 
 
+@pytest.mark.parametrize('names', [None, CLASSES])
+def test_grey_levels_are_not_numbers_of_classes(tmp_path, names):
+    root = write_pairs(tmp_path, 'index')
+    for mask in (root / 'masks').rglob('*.png'):
+        levels = np.array([0, 0, 127, 255], np.uint8)
+        write_mask(mask, levels[label_map(mask.stem)])
+    (root / 'classes.txt').unlink()
+    if names:
+        (root / 'classes.txt').write_text('\n'.join(names))
+    (fault,) = find_source(root).faults
+    assert (fault.level, fault.kind) == ('error', 'ambiguous-numbers')
+    assert '0, 127, 255' in fault.message
+    lines = [f'{n} {v} {v} {v}' for n, v in zip(CLASSES, (0, 127, 255), strict=True)]
+    (root / 'classes.txt').write_text('\n'.join(lines))
+    source = find_source(root)
+    assert source.faults == []
+    labels, faults = source.read_labels(source.items[0])
+    assert faults == []
+    expected = label_map(source.items[0].image.stem).clip(1)
+    np.testing.assert_array_equal(labels, expected)
+
+
 def test_training_images_of_a_single_class(tmp_path):
     write_pairs(tmp_path, 'index')
     for mask in (tmp_path / 'masks' / 'train').glob('*.png'):

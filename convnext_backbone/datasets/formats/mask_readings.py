@@ -21,6 +21,7 @@ from convnext_backbone.foundation.errors import UserError
 
 BACKGROUND = ClassEntry('background')
 LISTED = 12  # numbers that a message lists
+FEW = 8  # of so many numbers one occurs, or less: these are no numbers of classes
 
 # Numbers of the classes, those of ignored pixels, and what is to be said about it.
 Reading = tuple[Sequence[int], Sequence[int], list[Fault]]
@@ -168,7 +169,8 @@ class _Chooser:
         if 0 not in self.found or number not in self.found:
             message = (
                 f'names one class, {name}, and needs masks with its background too: 0, '
-                f'and 1 or 255 for {name}; they have {self._numbers()} only'
+                f'and 1 or 255 for {name}; they have {self._numbers()} only; another '
+                f'number is stated as a grey level, such as {name} 128 128 128'
             )
             faults = [Fault('error', 'one-class', self.file, message)]
             return (0, number), (IGNORED_NUMBER,), faults
@@ -209,6 +211,8 @@ class _Chooser:
         count, background = self.count, self.entries[0].background
         highest = max(self.labels, default=-1)
         zero = range(count), (IGNORED_NUMBER,)
+        if highest > count and len(self.found) == count:
+            return *zero, [self._grey_levels()]
         if highest > count or not self.labels:
             return *zero, []  # a number above the classes is an error of its mask
         if 0 in self.labels:
@@ -269,6 +273,15 @@ class _Chooser:
             f'is {last}: {from_one}. Say which: for the first, {settled[0]}, or '
             f'{settled[1]} in this file; for the second, --ignore-label 0, or a first '
             f'line void'
+        )
+        return Fault('error', 'ambiguous-numbers', self.file, message)
+
+    def _grey_levels(self) -> Fault:
+        """Return the fault of numbers that are as many as the classes, and others."""
+        message = (
+            f'names {self.count} classes, which would be 0 to {self.count - 1}; the '
+            f'masks have as many other numbers, {_listed(self.found)}: if these are '
+            f'grey levels, give each class its own, {self.entries[0].name} 0 0 0'
         )
         return Fault('error', 'ambiguous-numbers', self.file, message)
 
@@ -349,6 +362,12 @@ def legend_of_numbers(
     if len(entries) == 1:
         return legend, [_one_class(origin, entries[0].name)]
     used = labels & set(numbers)
+    if IGNORED_NUMBER in found and len(numbers) > FEW * len(used):
+        message = (
+            f'no class file: the masks have {_listed(found)}, which look like grey '
+            f'levels: write classes.txt with a line for each, name R G B'
+        )
+        return legend, [Fault('error', 'ambiguous-numbers', str(root), message)]
     message = (
         f'no class file: the masks have numbers up to {numbers[-1]}, {len(used)} of '
         f'which occur ({_listed(used)}); the classes are called {entries[0].name} to '
