@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 
 from convnext_backbone.config.checks import check_config, check_ops, check_order
+from convnext_backbone.config.loading import set_data_root
 from convnext_backbone.config.parts import iter_datasets, iter_heads
 from convnext_backbone.demo_scenes import make_demo_data
 from convnext_backbone.openmmlab import mmcv_ext
@@ -21,8 +22,7 @@ def demo(tmp_path_factory):
 
 def read(in_root, name: str, root) -> Config:
     cfg = Config.fromfile(f'configs/{name}.py')
-    for split in ('train', 'val', 'test'):
-        cfg[f'{split}_dataloader'].dataset.data_root = f'{root}/'
+    set_data_root(cfg, str(root))
     return cfg
 
 

@@ -154,5 +154,5 @@ def test_classes_are_those_of_the_checkpoint(in_root, tmp_path, classes):
     state = MODELS.build(cfg.model).state_dict()
     meta = {'dataset_meta': {'classes': classes}} if classes else {}
     torch.save({'meta': meta, 'state_dict': state}, tmp_path / 'a.pth')
-    found = build_model(cfg, str(tmp_path / 'a.pth')).dataset_meta['classes']
-    assert found == (classes or cfg.metainfo.classes)
+    _, meta = build_model(cfg, str(tmp_path / 'a.pth'))
+    assert meta['classes'] == (classes or cfg.metainfo.classes)
