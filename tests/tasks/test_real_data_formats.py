@@ -13,6 +13,7 @@ from PIL import Image
 from support.commands import tool
 
 from convnext_backbone.datasets import cache, find_source
+from convnext_backbone.datasets.formats.mask_options import MaskOptions
 
 FORMATS = ('yolo', 'labelme', 'voc')
 BASE = 'det/mask_convnext_atto_nuclei'
@@ -86,8 +87,9 @@ def test_nuclei_are_the_same_in_every_format(data_dir, tmp_path):
             # A pixel, and what YOLO's five digits lose.
             missing += (distance.min(axis=0) > 1.01).sum()
             more += len(found[key]) - len(boxes)
-        # One nucleus is of two parts, which YOLO knows as two objects.
-        assert (more, missing) == ((1, 1) if name == 'yolo' else (0, 0))
+        # One nucleus is of two parts, which YOLO knows as two objects. The polygons of
+        # two others are less than a pixel high: they are left out, and that is told.
+        assert (more, missing) == ((-1, 3) if name == 'yolo' else (0, 0))
 
 
 @pytest.mark.slow
@@ -142,7 +144,10 @@ def test_aerial_is_the_same_in_every_form(data_dir, tmp_path):
         (root / 'classes.txt').write_text('\n'.join(lines) + '\n')
     found = {}
     for root in forms.values():
-        data = cache.prepare(find_source(root, task='seg'), None, seed=0)
+        # Six numbers and five names: which number has none must be stated.
+        options = {'ignore_label': 0} if root.name == 'index' else {}
+        source = find_source(root, task='seg', masks=MaskOptions(**options))
+        data = cache.prepare(source, None, seed=0)
         assert data.numbers['classes'] == names
         for split in ('train', 'val'):
             for line in (data.folder / f'{split}.txt').read_text().splitlines():
